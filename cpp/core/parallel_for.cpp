@@ -1,0 +1,193 @@
+#include "core/parallel_for.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "core/check.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace voxelgrad {
+namespace {
+
+// Some 20 to 50 microseconds: longer than the gap between two ops of a network.
+constexpr int spin_rounds = 2000;
+constexpr std::uint64_t remaining_mask = 0xFFFFFFFFu;
+constexpr int max_threads = 1024;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+    _mm_pause();
+#else
+    std::this_thread::yield();
+#endif
+}
+
+// Spins a little, then sleeps, until `value` differs from `old`.
+template <class T>
+void wait_for_change(const std::atomic<T>& value, T old) {
+    for (int round = 0; round < spin_rounds; ++round) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        pause_briefly();
+    }
+    value.wait(old, std::memory_order_acquire);
+}
+
+// One job at a time. `ticket` holds the job's number (high half) and how many chunks nobody has
+// taken yet (low half). A thread takes a chunk by counting the low half down; success proves that
+// the job is still running, so the fields that it read belong to that job.
+struct Pool {
+    std::mutex busy;
+    std::atomic<std::uint64_t> ticket{0};
+    std::atomic<std::int64_t> done{0};
+    std::atomic<int> helpers{0};  // workers with a lower number take part
+    std::int64_t count = 0;
+    detail::ChunkFunction function = nullptr;
+    void* context = nullptr;
+    std::mutex error_lock;
+    std::exception_ptr error;
+    std::int64_t error_chunk = 0;
+    int workers = 0;
+};
+
+std::atomic<int> requested_threads{0};
+std::atomic<Pool*> the_pool{nullptr};
+thread_local bool inside_chunk = false;
+
+void record_error(Pool& pool, std::int64_t chunk) {
+    std::lock_guard lock(pool.error_lock);
+    if (pool.error && pool.error_chunk <= chunk) return;
+    pool.error = std::current_exception();
+    pool.error_chunk = chunk;
+}
+
+void take_chunks(Pool& pool) {
+    std::uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
+    while (ticket & remaining_mask) {
+        const std::int64_t count = pool.count;
+        const auto function = pool.function;
+        void* const context = pool.context;
+        if (!pool.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel))
+            continue;
+        const std::int64_t chunk = count - static_cast<std::int64_t>(ticket & remaining_mask);
+        try {
+            function(context, chunk);
+        } catch (...) {
+            record_error(pool, chunk);
+        }
+        if (pool.done.fetch_add(1, std::memory_order_acq_rel) + 1 == count) pool.done.notify_all();
+        ticket = pool.ticket.load(std::memory_order_acquire);
+    }
+}
+
+void worker_main(Pool* pool, int number) {
+    inside_chunk = true;  // whatever a worker calls runs serially
+    for (;;) {
+        const std::uint64_t seen = pool->ticket.load(std::memory_order_acquire);
+        const bool invited = number < pool->helpers.load(std::memory_order_relaxed);
+        if (invited && (seen & remaining_mask))
+            take_chunks(*pool);
+        else
+            wait_for_change(pool->ticket, seen);
+    }
+}
+
+// A child of fork has none of its parent's threads: it leaves the old pool behind and starts a new
+// one when it needs it.
+void abandon_pool_in_child() {
+    the_pool.store(nullptr);
+    inside_chunk = false;
+}
+
+Pool& pool() {
+    if (Pool* existing = the_pool.load(std::memory_order_acquire)) return *existing;
+    static const int registered = pthread_atfork(nullptr, nullptr, abandon_pool_in_child);
+    (void)registered;
+    Pool* fresh = new Pool;  // never deleted: its threads live as long as the process
+    Pool* expected = nullptr;
+    if (the_pool.compare_exchange_strong(expected, fresh)) return *fresh;
+    delete fresh;  // another thread was first
+    return *expected;
+}
+
+int default_threads() {
+    if (const char* text = std::getenv("VOXELGRAD_NUM_THREADS")) {
+        const int value = std::atoi(text);
+        if (value >= 1) return std::min(value, max_threads);
+    }
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+void run_serially(std::int64_t count, detail::ChunkFunction function, void* context) {
+    for (std::int64_t chunk = 0; chunk < count; ++chunk) function(context, chunk);
+}
+
+void publish(Pool& pool, int helpers, std::int64_t count, detail::ChunkFunction function,
+             void* context) {
+    for (; pool.workers < helpers; ++pool.workers)
+        std::thread(worker_main, &pool, pool.workers).detach();
+    pool.count = count;
+    pool.function = function;
+    pool.context = context;
+    pool.error = nullptr;
+    pool.done.store(0, std::memory_order_relaxed);
+    pool.helpers.store(helpers, std::memory_order_relaxed);
+    const std::uint64_t job = (pool.ticket.load(std::memory_order_relaxed) >> 32) + 1;
+    pool.ticket.store(job << 32 | static_cast<std::uint64_t>(count), std::memory_order_release);
+    pool.ticket.notify_all();
+}
+
+}  // namespace
+
+int num_threads() {
+    int count = requested_threads.load(std::memory_order_relaxed);
+    if (count == 0) {
+        count = default_threads();
+        requested_threads.store(count);
+    }
+    return count;
+}
+
+void set_num_threads(int count) {
+    check(count >= 1 && count <= max_threads, "set_num_threads: count is ", count,
+          "; it must be 1 to ", max_threads);
+    requested_threads.store(count);
+}
+
+namespace detail {
+
+void run_chunks(std::int64_t count, ChunkFunction function, void* context) {
+    const int threads = num_threads();
+    const bool too_many = count > static_cast<std::int64_t>(remaining_mask);
+    if (count <= 1 || threads == 1 || inside_chunk || too_many)
+        return run_serially(count, function, context);
+    Pool& shared = pool();
+    std::unique_lock busy(shared.busy, std::try_to_lock);
+    if (!busy) return run_serially(count, function, context);
+    publish(shared, threads - 1, count, function, context);
+
+    inside_chunk = true;
+    take_chunks(shared);
+    inside_chunk = false;
+    std::int64_t done = shared.done.load(std::memory_order_acquire);
+    while (done < count) {
+        wait_for_change(shared.done, done);
+        done = shared.done.load(std::memory_order_acquire);
+    }
+    if (shared.error) std::rethrow_exception(std::exchange(shared.error, nullptr));
+}
+
+}  // namespace detail
+}  // namespace voxelgrad

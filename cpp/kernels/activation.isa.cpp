@@ -1,0 +1,132 @@
+#include "kernels/activation.hpp"
+
+#include "kernels/math.hpp"
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+// log(1 + u) for 0 <= u <= 1, exact to the last places also for small u (Kahan's correction).
+[[gnu::always_inline]] inline Vec log1p(Vec u) {
+    const Vec one_plus = u + 1.0f;
+    const Vec lost = u - (one_plus - 1.0f);
+    return log(one_plus) + lost / one_plus;
+}
+
+// e^x - 1 for x <= 0: a short series near zero, where the difference would cancel.
+[[gnu::always_inline]] inline Vec expm1_negative(Vec x) {
+    Vec p = splat(1.0f / 5040);
+    p = p * x + 1.0f / 720;
+    p = p * x + 1.0f / 120;
+    p = p * x + 1.0f / 24;
+    p = p * x + 1.0f / 6;
+    p = p * x + 0.5f;
+    const Vec series = x + x * x * p;
+    return x > -0.5f ? series : exp(x) - 1.0f;
+}
+
+[[gnu::always_inline]] inline Vec sigmoid(Vec x) {
+    const Vec e = exp(-abs(x));
+    const Vec r = 1.0f / (e + 1.0f);
+    return x < 0.0f ? e * r : r;
+}
+
+// tanh |x| = -m / (m + 2) with m = e^(-2|x|) - 1; the sign comes back at the end.
+[[gnu::always_inline]] inline Vec tanh(Vec x) {
+    const Vec m = expm1_negative(abs(x) * -2.0f);
+    const Vec t = -m / (m + 2.0f);
+    return x < 0.0f ? -t : t;
+}
+
+[[gnu::always_inline]] inline Vec sqrt(Vec x) {
+    Vec result;
+    for (int lane = 0; lane < lanes; ++lane) result[lane] = __builtin_sqrtf(x[lane]);
+    return result;
+}
+
+template <Activation kind>
+[[gnu::always_inline]] inline Vec value(Vec x, Vec alpha) {
+    if constexpr (kind == Activation::relu) return x < 0.0f ? splat(0.0f) : x;
+    if constexpr (kind == Activation::leaky_relu) return x < 0.0f ? alpha * x : x;
+    if constexpr (kind == Activation::elu) return x < 0.0f ? alpha * expm1_negative(x) : x;
+    if constexpr (kind == Activation::sigmoid) return sigmoid(x);
+    if constexpr (kind == Activation::tanh) return tanh(x);
+    if constexpr (kind == Activation::softplus) return max(x, splat(0.0f)) + log1p(exp(-abs(x)));
+    if constexpr (kind == Activation::exp) return exp(x);
+    if constexpr (kind == Activation::log) return log(x);
+    if constexpr (kind == Activation::sqrt) return sqrt(x);
+    if constexpr (kind == Activation::abs) return abs(x);
+    if constexpr (kind == Activation::square) return x * x;
+}
+
+template <Activation kind>
+[[gnu::always_inline]] inline Vec slope(Vec saved, Vec alpha) {
+    const Vec zero = splat(0.0f), one = splat(1.0f);
+    if constexpr (kind == Activation::relu) return saved > 0.0f ? one : zero;
+    if constexpr (kind == Activation::leaky_relu) return saved < 0.0f ? alpha : one;
+    if constexpr (kind == Activation::elu) return saved < 0.0f ? saved + alpha : one;
+    if constexpr (kind == Activation::sigmoid) return saved * (1.0f - saved);
+    if constexpr (kind == Activation::tanh) return 1.0f - saved * saved;
+    if constexpr (kind == Activation::softplus) return sigmoid(saved);
+    if constexpr (kind == Activation::exp) return saved;
+    if constexpr (kind == Activation::log) return 1.0f / saved;
+    if constexpr (kind == Activation::sqrt) return 0.5f / saved;
+    if constexpr (kind == Activation::abs) return saved > 0.0f ? one : (saved < 0.0f ? -one : zero);
+    if constexpr (kind == Activation::square) return saved + saved;
+}
+
+template <Activation kind>
+void forward_loop(const float* input, float* output, std::int64_t count, float alpha) {
+    const Vec a = splat(alpha);
+    std::int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(output + i, value<kind>(load(input + i), a));
+    const int rest = static_cast<int>(count - i);
+    if (rest) store_first(output + i, value<kind>(load_first(input + i, rest), a), rest);
+}
+
+template <Activation kind>
+void backward_loop(const float* grad_output, const float* saved, float* grad_input,
+                   std::int64_t count, float alpha) {
+    const Vec a = splat(alpha);
+    std::int64_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        store(grad_input + i, load(grad_output + i) * slope<kind>(load(saved + i), a));
+    const int rest = static_cast<int>(count - i);
+    if (rest == 0) return;
+    const Vec g = load_first(grad_output + i, rest), s = load_first(saved + i, rest);
+    store_first(grad_input + i, g * slope<kind>(s, a), rest);
+}
+
+// Calls function.template operator()<kind>() for the kind that is only known at run time.
+template <class Function>
+void with_kind(Activation kind, Function function) {
+    switch (kind) {
+        case Activation::relu: return function.template operator()<Activation::relu>();
+        case Activation::leaky_relu: return function.template operator()<Activation::leaky_relu>();
+        case Activation::elu: return function.template operator()<Activation::elu>();
+        case Activation::sigmoid: return function.template operator()<Activation::sigmoid>();
+        case Activation::tanh: return function.template operator()<Activation::tanh>();
+        case Activation::softplus: return function.template operator()<Activation::softplus>();
+        case Activation::exp: return function.template operator()<Activation::exp>();
+        case Activation::log: return function.template operator()<Activation::log>();
+        case Activation::sqrt: return function.template operator()<Activation::sqrt>();
+        case Activation::abs: return function.template operator()<Activation::abs>();
+        case Activation::square: return function.template operator()<Activation::square>();
+    }
+}
+
+void forward(Activation kind, const float* input, float* output, std::int64_t count, float alpha) {
+    with_kind(kind, [=]<Activation k>() { forward_loop<k>(input, output, count, alpha); });
+}
+
+void backward(Activation kind, const float* grad_output, const float* saved, float* grad_input,
+              std::int64_t count, float alpha) {
+    with_kind(kind, [=]<Activation k>() {
+        backward_loop<k>(grad_output, saved, grad_input, count, alpha);
+    });
+}
+
+}  // namespace
+
+extern const ActivationKernels activation = {forward, backward};
+
+}  // namespace voxelgrad::VOXELGRAD_ISA

@@ -1,0 +1,61 @@
+// Vectors of float for *.isa.cpp files: 4, 8 or 16 lanes after the level that the file is compiled
+// for, on the compiler's vector extensions. Everything has internal linkage.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#ifndef VOXELGRAD_ISA
+#error "simd.hpp is for *.isa.cpp files only"
+#endif
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int lanes = 16;
+#elif defined(__AVX2__)
+constexpr int lanes = 8;
+#else
+constexpr int lanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(lanes * 4)));
+typedef std::int32_t IntVec __attribute__((vector_size(lanes * 4)));
+typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), may_alias));
+
+[[gnu::always_inline]] inline Vec load(const float* p) {
+    return *reinterpret_cast<const VecUnaligned*>(p);
+}
+[[gnu::always_inline]] inline void store(float* p, Vec v) {
+    *reinterpret_cast<VecUnaligned*>(p) = v;
+}
+[[gnu::always_inline]] inline Vec splat(float x) { return Vec{} + x; }
+
+// The first n lanes (0 < n <= lanes); the others read as zero and are not written.
+[[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
+    Vec v{};
+    std::memcpy(&v, p, static_cast<std::size_t>(n) * 4);
+    return v;
+}
+[[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
+    std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
+}
+
+[[gnu::always_inline]] inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+[[gnu::always_inline]] inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+[[gnu::always_inline]] inline Vec abs(Vec a) { return (Vec)((IntVec)a & 0x7FFFFFFF); }
+
+[[gnu::always_inline]] inline Vec select(IntVec condition, Vec yes, Vec no) {
+    return condition ? yes : no;
+}
+
+// Sum of the lanes in a fixed tree: halves are added until one lane is left.
+[[gnu::always_inline]] inline float sum(Vec v) {
+    for (int half = lanes / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) v[i] += v[i + half];
+    return v[0];
+}
+
+}  // namespace
+}  // namespace voxelgrad::VOXELGRAD_ISA
