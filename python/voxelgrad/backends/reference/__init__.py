@@ -1,0 +1,149 @@
+"""The reference backend: every function in plain numpy and float64, slow and obviously right.
+
+It takes float32 arrays too: it computes in float64 and rounds when it writes into the given output.
+Nothing else serves as the oracle of the native kernels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ._common import Array, Ints
+from .activation import (
+    activation_backward,
+    activation_forward,
+)
+from .arithmetic import (
+    binary_forward,
+    broadcast_to,
+    reduce_sum,
+)
+from .conv import (
+    conv_backward_data,
+    conv_backward_weight,
+    conv_forward,
+    conv_transpose_backward_data,
+    conv_transpose_backward_weight,
+    conv_transpose_forward,
+    linear_backward_data,
+    linear_backward_weight,
+    linear_forward,
+)
+from .dropout import (
+    dropout,
+)
+from .interpolate import (
+    interpolate_backward,
+    interpolate_forward,
+)
+from .loss import (
+    bce_with_logits_backward,
+    bce_with_logits_forward,
+    cross_entropy_backward,
+    cross_entropy_forward,
+    dice_backward,
+    dice_sums,
+    distance_backward,
+    distance_forward,
+    focal_backward,
+    focal_forward,
+)
+from .norm import (
+    batch_norm_apply,
+    batch_norm_backward,
+    batch_norm_forward,
+    group_norm_backward,
+    group_norm_forward,
+)
+from .optim import (
+    adam_step,
+    all_finite,
+    scale_inplace,
+    sgd_step,
+    squared_norm,
+)
+from .pool import (
+    adaptive_avg_pool_backward,
+    adaptive_avg_pool_forward,
+    avg_pool_backward,
+    avg_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
+from .shape import (
+    concat,
+    pad_backward,
+    pad_forward,
+    slice_forward,
+    transpose,
+)
+from .softmax import (
+    softmax_backward,
+    softmax_forward,
+)
+
+__all__ = [
+    "activation_backward",
+    "activation_forward",
+    "adam_step",
+    "adaptive_avg_pool_backward",
+    "adaptive_avg_pool_forward",
+    "all_finite",
+    "avg_pool_backward",
+    "avg_pool_forward",
+    "batch_norm_apply",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "bce_with_logits_backward",
+    "bce_with_logits_forward",
+    "binary_forward",
+    "broadcast_to",
+    "concat",
+    "conv_backward_data",
+    "conv_backward_weight",
+    "conv_forward",
+    "conv_transpose_backward_data",
+    "conv_transpose_backward_weight",
+    "conv_transpose_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dice_backward",
+    "dice_sums",
+    "distance_backward",
+    "distance_forward",
+    "dropout",
+    "empty",
+    "focal_backward",
+    "focal_forward",
+    "group_norm_backward",
+    "group_norm_forward",
+    "interpolate_backward",
+    "interpolate_forward",
+    "linear_backward_data",
+    "linear_backward_weight",
+    "linear_forward",
+    "max_pool_backward",
+    "max_pool_forward",
+    "pad_backward",
+    "pad_forward",
+    "reduce_sum",
+    "scale_inplace",
+    "sgd_step",
+    "slice_forward",
+    "softmax_backward",
+    "softmax_forward",
+    "squared_norm",
+    "transpose",
+    "zeros",
+]
+
+
+def empty(shape: Ints, dtype: npt.DTypeLike) -> Array:
+    """Return an array whose elements are not set."""
+    return np.empty(shape, dtype)
+
+
+def zeros(shape: Ints, dtype: npt.DTypeLike) -> Array:
+    """Return an array of zeros."""
+    return np.zeros(shape, dtype)

@@ -1,0 +1,148 @@
+"""Batch and group normalisation of arrays (N, *spatial, C) in plain numpy.
+
+Instance norm is group norm with as many groups as channels; layer norm is group norm with one group
+on the array reshaped to (rows, columns).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._common import Array, float64
+
+
+def _scale(weight: Array | None) -> Array:
+    return np.ones(()) if weight is None else float64(weight)
+
+
+def _shift(bias: Array | None) -> Array:
+    return np.zeros(()) if bias is None else float64(bias)
+
+
+def _grad_normalised(grad: Array, normalised: Array, invstd: Array, axes: tuple[int, ...]) -> Array:
+    """Return the gradient of ``(x - mean(x)) / std(x)`` over ``axes``, given that of its result."""
+    mean_grad = grad.mean(axis=axes, keepdims=True)
+    mean_product = (grad * normalised).mean(axis=axes, keepdims=True)
+    result: Array = invstd * (grad - mean_grad - normalised * mean_product)
+    return result
+
+
+def batch_norm_forward(
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    output: Array,
+    mean: Array,
+    invstd: Array,
+    eps: float,
+) -> None:
+    """Normalise each channel by its own mean and biased variance.
+
+    ``output`` gets the result, ``mean`` and ``invstd`` (C,) the statistics.
+    """
+    x = float64(input).reshape(-1, input.shape[-1])
+    centre = x.mean(axis=0)
+    inverse = 1.0 / np.sqrt(((x - centre) ** 2).mean(axis=0) + eps)
+    y = (x - centre) * inverse * _scale(weight) + _shift(bias)
+    output[...] = y.reshape(output.shape)
+    mean[...] = centre
+    invstd[...] = inverse
+
+
+def batch_norm_apply(
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    invstd: Array,
+    output: Array,
+) -> None:
+    """Normalise each channel by given statistics ``mean``, ``invstd`` (C,)."""
+    normalised = (float64(input) - float64(mean)) * float64(invstd)
+    output[...] = normalised * _scale(weight) + _shift(bias)
+
+
+def batch_norm_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array | None,
+    mean: Array,
+    invstd: Array,
+    grad_input: Array | None,
+    grad_weight: Array | None,
+    grad_bias: Array | None,
+    training: bool,
+) -> None:
+    """Write those gradients that are not None; in ``training`` statistics depend on the input."""
+    channels = input.shape[-1]
+    grad = float64(grad_output).reshape(-1, channels)
+    inverse = float64(invstd)
+    normalised = (float64(input).reshape(-1, channels) - float64(mean)) * inverse
+    if grad_bias is not None:
+        grad_bias[...] = grad.sum(axis=0)
+    if grad_weight is not None:
+        grad_weight[...] = (grad * normalised).sum(axis=0)
+    if grad_input is None:
+        return
+    scaled = grad * _scale(weight)
+    result = _grad_normalised(scaled, normalised, inverse, (0,)) if training else scaled * inverse
+    grad_input[...] = result.reshape(grad_input.shape)
+
+
+def _grouped(array: Array, groups: int) -> Array:
+    """Return ``array`` (N, *spatial, C) as (N, prod(spatial), groups, C / groups)."""
+    samples, channels = array.shape[0], array.shape[-1]
+    rows = int(np.prod(array.shape[1:-1]))
+    return float64(array).reshape(samples, rows, groups, channels // groups)
+
+
+def _per_group(statistic: Array) -> Array:
+    """Return a statistic (N, G) so that it broadcasts with the result of ``_grouped``."""
+    return float64(statistic)[:, None, :, None]
+
+
+def group_norm_forward(
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    output: Array,
+    mean: Array,
+    invstd: Array,
+    eps: float,
+) -> None:
+    """Normalise each group of channels of each sample; ``mean``, ``invstd`` (N, G) are outputs."""
+    x = _grouped(input, mean.shape[1])
+    centre = x.mean(axis=(1, 3))
+    variance = ((x - _per_group(centre)) ** 2).mean(axis=(1, 3))
+    inverse = 1.0 / np.sqrt(variance + eps)
+    normalised = (x - _per_group(centre)) * _per_group(inverse)
+    output[...] = normalised.reshape(output.shape) * _scale(weight) + _shift(bias)
+    mean[...] = centre
+    invstd[...] = inverse
+
+
+def group_norm_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array | None,
+    mean: Array,
+    invstd: Array,
+    grad_input: Array | None,
+    grad_weight: Array | None,
+    grad_bias: Array | None,
+) -> None:
+    """Write those gradients of ``group_norm_forward`` that are not None."""
+    channels, groups = input.shape[-1], mean.shape[1]
+    grad = float64(grad_output)
+    inverse = _per_group(invstd)
+    normalised = (_grouped(input, groups) - _per_group(mean)) * inverse
+    if grad_bias is not None:
+        grad_bias[...] = grad.reshape(-1, channels).sum(axis=0)
+    if grad_weight is not None:
+        product = grad * normalised.reshape(input.shape)
+        grad_weight[...] = product.reshape(-1, channels).sum(axis=0)
+    if grad_input is None:
+        return
+    scaled = _grouped(grad * _scale(weight), groups)
+    result = _grad_normalised(scaled, normalised, inverse, (1, 3))
+    grad_input[...] = result.reshape(grad_input.shape)
