@@ -25,11 +25,11 @@ _REASONS = {
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name in the folder of ``path``; rename it to ``path`` when the block ends well.
+    """Give a temporary name in the folder of ``path``; rename it to ``path`` if the block ends well.
 
-    The temporary name keeps the ending of ``path``, for writers that choose a format by it. The file
-    is synced to disk before the rename. If the block raises, the temporary file is removed and an
-    earlier file at ``path`` stays as it was.
+    The temporary name keeps the ending of ``path``, for writers that choose a format by it. The
+    file is synced to disk before the rename. If the block raises, the temporary file is removed and
+    an earlier file at ``path`` stays as it was.
 
     Args:
         path: Where the finished file shall lie; an existing file there is replaced.
@@ -42,7 +42,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: If writing fails for another reason, such as a full disk.
     """
     target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(target):
         raise ValueError(f"cannot write {target}: {_REASONS[errno.EISDIR]}")
     temporary = target.with_name(f".{secrets.token_hex(6)}.{target.name}")
     try:
@@ -75,7 +75,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | Writer) -> N
 
 
 def _sync(path: Path) -> None:
-    # A folder can be opened and synced on POSIX only; elsewhere the rename is as durable as it gets.
+    # A folder can be opened and synced on POSIX only.
     if os.name != "posix" and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDONLY)
