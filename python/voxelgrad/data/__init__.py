@@ -1,0 +1,37 @@
+"""Reading images and masks, splitting them by patient, augmenting and batching them."""
+
+from __future__ import annotations
+
+from voxelgrad.data.datasets import ArrayDataset, Cached, Dataset, Sample, Subset, patient_of
+from voxelgrad.data.intensity import Standardise
+from voxelgrad.data.loader import Batch, DataLoader
+from voxelgrad.data.nifti_pairs import NiftiPairs
+from voxelgrad.data.readers import Volume, read_image, read_label
+from voxelgrad.data.scan import open_folder, recognise
+from voxelgrad.data.slice_folder import SliceFolder
+from voxelgrad.data.splits import k_fold_by_patient, split_by_names, split_by_patient
+from voxelgrad.data.writers import write_mask_nifti, write_mask_png
+
+__all__ = [
+    "ArrayDataset",
+    "Batch",
+    "Cached",
+    "DataLoader",
+    "Dataset",
+    "NiftiPairs",
+    "Sample",
+    "SliceFolder",
+    "Standardise",
+    "Subset",
+    "Volume",
+    "k_fold_by_patient",
+    "open_folder",
+    "patient_of",
+    "read_image",
+    "read_label",
+    "recognise",
+    "split_by_names",
+    "split_by_patient",
+    "write_mask_nifti",
+    "write_mask_png",
+]
