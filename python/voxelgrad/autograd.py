@@ -1,0 +1,330 @@
+"""Reverse-mode differentiation on a dynamic tape.
+
+Every op is a ``Function``: ``check``, ``forward`` and ``backward`` beside each other. Applying one
+to tensors that require gradients makes the instance a node of the graph: it holds edges to the
+nodes that made its inputs and the arrays its ``backward`` needs, nothing else, so an intermediate
+result lives only as long as somebody needs it.
+
+Arrays that a node saved are the ones the forward pass used, not copies: changing ``tensor.data`` in
+place between forward and backward changes the gradients without an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from voxelgrad.backends import backend_of
+from voxelgrad.grad_mode import mode
+from voxelgrad.tensor import Array, Tensor, wrap
+
+Node: TypeAlias = "Function | Tensor"
+"""What an edge points to: the op that made an input, or the leaf tensor that gets a gradient."""
+
+_FLOAT32 = np.dtype(np.float32)
+_FLOAT64 = np.dtype(np.float64)
+
+
+class Function:
+    """An operation with its gradient; the instance of one call is a node of the graph.
+
+    A subclass takes its settings (stride, axis, ...) in ``__init__``, names its array arguments in
+    ``input_names`` and defines ``check``, ``forward`` and ``backward``. A call is ``Conv(stride,
+    padding).apply(input, weight)``.
+
+    Attributes:
+        backend: The module of flat functions that computes this call, chosen from the arrays.
+        needs_grad: For each input whether its gradient is asked for. ``forward`` saves and
+            ``backward`` computes only what that takes.
+        saved: What ``forward`` keeps for ``backward``; freed when ``backward`` has run.
+        can_overwrite: In ``backward``: nobody else uses ``grad_output``, so it may be the output of
+            an in-place operation and be returned.
+    """
+
+    __slots__ = ("backend", "can_overwrite", "edges", "hooks", "needs_grad", "saved")
+
+    op: str = "function"
+    """The name that errors begin with (a subclass may make it a slot)."""
+
+    input_names: tuple[str, ...] = ("input",)
+    """Names of the array arguments, for errors."""
+
+    passes_gradient: bool = False
+    """True where ``backward`` may return ``grad_output`` itself, or a view of it, as the gradient
+    of an input. All other ops return arrays that nobody else holds, and these may be added to in
+    place."""
+
+    backend: ModuleType
+    needs_grad: list[bool]
+    edges: list[Node | None]
+    saved: tuple[Any, ...] | None
+    hooks: list[Callable[[Tensor], Tensor | None]] | None
+    can_overwrite: bool
+
+    def check(self, *args: Any, **kwargs: Any) -> None:
+        """Raise a readable error if the input arrays do not fit; remember what ``forward`` needs "
+        "to know."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Array:
+        """Return the output array, computed from the input arrays (``None`` where an optional "
+        "one is missing)."""
+        raise NotImplementedError
+
+    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
+        """Return one gradient per input, of its shape; ``None`` where ``needs_grad`` does not "
+        "ask for it."""
+        raise NotImplementedError
+
+    def apply(self, *inputs: Tensor | None) -> Tensor:
+        """Run the op and record it if an input requires gradients.
+
+        Args:
+            inputs: Tensors (or arrays) in the order of ``input_names``; ``None`` for a missing
+                optional one.
+
+        Returns:
+            The output, connected to the inputs.
+
+        Raises:
+            TypeError: If the inputs mix dtypes or no backend computes on them.
+            ValueError: If ``check`` refuses the shapes or settings.
+        """
+        arrays: list[Array | None] = []
+        edges: list[Node | None] = []
+        needs_grad: list[bool] = []
+        recorded = False
+        recording = mode.enabled
+        dtype = None
+        for tensor in inputs:
+            if tensor is None:
+                arrays.append(None)
+                edges.append(None)
+                needs_grad.append(False)
+                continue
+            if not isinstance(tensor, Tensor):
+                tensor = Tensor(tensor)
+            array = tensor.data
+            arrays.append(array)
+            if dtype is None:
+                dtype = array.dtype
+            elif array.dtype is not dtype:
+                self._refuse_mixed(dtype, array.dtype, len(arrays) - 1)
+            if recording and tensor.requires_grad:
+                recorded = True
+                node = tensor.node
+                edges.append(tensor if node is None else node)
+                needs_grad.append(True)
+            else:
+                edges.append(None)
+                needs_grad.append(False)
+        if dtype is not _FLOAT32 and dtype is not _FLOAT64:
+            self._refuse_dtype(dtype)
+        self.backend = backend_of(arrays[0])
+        self.needs_grad = needs_grad
+        self.saved = ()
+        self.check(*arrays)
+        output = self.forward(*arrays)
+        if not recorded:
+            return wrap(output, None)
+        self.edges = edges
+        self.hooks = None
+        return wrap(output, self)
+
+    def input_name(self, index: int) -> str:
+        """Return the name of input ``index`` for an error message."""
+        names = self.input_names
+        return names[index] if index < len(names) else f"{names[-1]}[{index}]"
+
+    def _refuse_mixed(self, first: Any, other: Any, index: int) -> None:
+        if first == other:
+            return
+        name = self.input_name(index)
+        raise TypeError(
+            f"{self.op}: {self.input_name(0)} is {first} but {name} is {other}; all must have one "
+            f"dtype, so convert one of them, e.g. Tensor({name}.numpy().astype(np.{first}))"
+        )
+
+    def _refuse_dtype(self, dtype: Any) -> None:
+        if dtype in (_FLOAT32, _FLOAT64):
+            return
+        raise TypeError(
+            f"{self.op}: {self.input_name(0)} has dtype {dtype}, but ops compute on float32 (or "
+            f"float64, by the reference backend); convert it with .astype(np.float32)"
+        )
+
+
+def run_backward(root: Tensor, grad: Any = None) -> None:
+    """Add the gradients of ``root`` to ``.grad`` of every leaf it was computed from, and free the
+    graph.
+
+    Nodes run in a fixed order, each once all gradients of its output have arrived; hooks see that
+    sum. Gradients are released as soon as they have been used.
+
+    Args:
+        root: The tensor to differentiate, usually a loss.
+        grad: Gradient of its own shape to start from; ``None`` means 1 and needs a single element.
+
+    Raises:
+        RuntimeError: If ``root`` has no graph, is not a scalar and ``grad`` is missing, or part of
+            the graph was freed by an earlier backward.
+        ValueError: If ``grad`` has another shape.
+        TypeError: If ``grad`` has another dtype.
+    """
+    if not root.requires_grad:
+        raise RuntimeError(
+            "backward: this tensor does not require gradients, so there is nothing to "
+            "differentiate; it was computed under no_grad(), detached, or from tensors without "
+            "requires_grad=True"
+        )
+    gradient = _first_gradient(root, grad)
+    start: Node = root if root.node is None else root.node
+    uses = _count_uses(start)
+    pending = {start: gradient}
+    owned = set() if grad is not None else {start}
+    ready = [start]
+    del gradient
+    while ready:
+        node = ready.pop()
+        _run_node(node, uses, pending, owned, ready)
+
+
+def _first_gradient(root: Tensor, grad: Any) -> Array:
+    data = root.data
+    if grad is None:
+        if data.size != 1:
+            raise RuntimeError(
+                f"backward: the tensor has shape {data.shape}, and only a single number can be "
+                f"differentiated without a gradient to start from; reduce it with .sum() or "
+                f".mean(), or pass grad of that shape"
+            )
+        return np.ones(data.shape, data.dtype)
+    array = grad.data if isinstance(grad, Tensor) else Tensor(grad).data
+    if array.shape != data.shape:
+        raise ValueError(
+            f"backward: grad has shape {array.shape} but the tensor has shape {data.shape}; they "
+            f"must be equal"
+        )
+    if array.dtype != data.dtype:
+        raise TypeError(
+            f"backward: grad is {array.dtype} but the tensor is {data.dtype}; convert grad with "
+            f".astype(np.{data.dtype})"
+        )
+    return array
+
+
+def _count_uses(start: Node) -> dict[Node, int]:
+    """Return for each node that ``start`` depends on how many gradients will arrive at it."""
+    uses = {start: 0}
+    stack = [start]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Tensor):
+            continue
+        if node.saved is None:
+            raise RuntimeError(
+                f"backward: the graph was freed by an earlier backward (at {node.op}); run the "
+                f"forward pass again, or add the losses and call backward once on the sum"
+            )
+        for edge in node.edges:
+            if edge is None:
+                continue
+            if edge in uses:
+                uses[edge] += 1
+            else:
+                uses[edge] = 1
+                stack.append(edge)
+    return uses
+
+
+def _run_node(
+    node: Node,
+    uses: dict[Node, int],
+    pending: dict[Node, Array],
+    owned: set[Node],
+    ready: list[Node],
+) -> None:
+    """Send the finished gradient of ``node`` one step further."""
+    gradient = pending.pop(node)
+    is_owned = node in owned
+    if node.hooks:
+        gradient = _run_hooks(node.hooks, gradient)
+        is_owned = False
+    if isinstance(node, Tensor):
+        _accumulate(node, gradient, is_owned)
+        return
+    node.can_overwrite = is_owned
+    gradients = node.backward(gradient)
+    edges, node.edges, node.saved = node.edges, [], None
+    parts_are_owned = not node.passes_gradient or (is_owned and len(edges) == 1)
+    for index, edge in enumerate(edges):
+        if edge is None:
+            continue
+        part = gradients[index]
+        if part is None:
+            raise RuntimeError(
+                f"{node.op}: backward returned no gradient for {node.input_name(index)}"
+            )
+        if edge in pending:
+            _add(node.backend, pending, owned, edge, part, parts_are_owned)
+        else:
+            pending[edge] = part
+            if parts_are_owned:
+                owned.add(edge)
+        uses[edge] -= 1
+        if uses[edge] == 0:
+            ready.append(edge)
+
+
+def _add(
+    backend: ModuleType,
+    pending: dict[Node, Array],
+    owned: set[Node],
+    edge: Node,
+    part: Array,
+    part_is_owned: bool,
+) -> None:
+    """Add ``part`` to the gradient that waits at ``edge``, into whichever of the two nobody else "
+    "holds."""
+    first = pending[edge]
+    if edge in owned:
+        output = first
+    elif part_is_owned:
+        output = part
+    else:
+        output = backend.empty(first.shape, first.dtype)
+    backend.binary_forward("add", first, part, output)
+    pending[edge] = output
+    owned.add(edge)
+
+
+def _run_hooks(hooks: list[Callable[[Tensor], Tensor | None]], gradient: Array) -> Array:
+    for hook in tuple(hooks):
+        result = hook(wrap(gradient, None))
+        if result is None:
+            continue
+        replaced = result.data if isinstance(result, Tensor) else Tensor(result).data
+        if replaced.shape != gradient.shape or replaced.dtype != gradient.dtype:
+            raise ValueError(
+                f"register_hook: the hook returned a {replaced.dtype} gradient of shape "
+                f"{replaced.shape}, but it must be {gradient.dtype} of shape {gradient.shape}, or "
+                f"None to leave the gradient as it is"
+            )
+        gradient = replaced
+    return gradient
+
+
+def _accumulate(leaf: Tensor, gradient: Array, is_owned: bool) -> None:
+    """Add ``gradient`` to ``leaf.grad``; the first one becomes its buffer."""
+    if gradient.shape != leaf.data.shape:
+        raise RuntimeError(
+            f"backward: a gradient of shape {gradient.shape} arrived at a tensor of shape "
+            f"{leaf.data.shape}; the backward of the op that used it must return the input's shape"
+        )
+    if leaf.grad is None:
+        leaf.grad = wrap(gradient if is_owned else gradient.copy(), None)
+        return
+    total = leaf.grad.data
+    backend_of(total).binary_forward("add", total, gradient, total)

@@ -1,0 +1,298 @@
+"""The tensor: an array, its gradient, and the place in the graph where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+# The operators are ops. They are looked up when used, so that ops may import this module.
+import voxelgrad
+
+if TYPE_CHECKING:
+    from voxelgrad.autograd import Function
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
+
+
+class Tensor:
+    """An array that operations on it can be differentiated with respect to.
+
+    Args:
+        data: A numpy array (kept with its dtype and shared, not copied, if it is C-contiguous; else
+            copied once), another tensor (its data is shared), or numbers and nested lists of them,
+            which become float32.
+        requires_grad: Whether ``backward`` shall add a gradient to ``grad``. Needs a floating
+            dtype.
+
+    Attributes:
+        data: The array, C-contiguous. Changing it in place between forward and backward changes the
+            gradients of operations that used it, without an error.
+        grad: The gradient as a tensor of the same shape, or ``None``. Only leaves (tensors not
+            computed by an op) get one; it is added to by each ``backward`` until it is set to
+            ``None``.
+        requires_grad: Whether gradients flow to this tensor.
+        node: The op that computed this tensor; ``None`` for a leaf.
+
+    Raises:
+        TypeError: If ``data`` is not numeric, or ``requires_grad`` is asked of integers.
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "hooks", "node", "requires_grad")
+
+    # numpy leaves `array * tensor` to the tensor's operators, which keep the graph.
+    __array_ufunc__ = None
+
+    data: Array
+    grad: Tensor | None
+    requires_grad: bool
+    node: Function | None
+    hooks: list[Hook] | None
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        array = _as_array(data)
+        if requires_grad and array.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: requires_grad=True needs float32 or float64 data, but data is "
+                f"{array.dtype}; convert it with .astype(np.float32)"
+            )
+        self.data = array
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.node = None
+        self.hooks = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The extents, such as ``(N, H, W, C)``."""
+        shape: tuple[int, ...] = self.data.shape
+        return shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The numpy dtype."""
+        dtype: np.dtype[Any] = self.data.dtype
+        return dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    @property
+    def device(self) -> str:
+        """Where the data lies: ``"cpu"``."""
+        return "cpu"
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user (or without recording), not by a recorded op."""
+        return self.node is None
+
+    def numpy(self) -> Array:
+        """Return the data as a numpy array that shares memory with the tensor and knows nothing "
+        "of gradients."""
+        return self.data
+
+    def item(self) -> float:
+        """Return the only element as a Python number.
+
+        Raises:
+            ValueError: If there is not exactly one element.
+        """
+        if self.data.size != 1:
+            raise ValueError(
+                f"item: the tensor has shape {self.data.shape}, that is {self.data.size} "
+                f"elements; only one element can become a number: reduce with .sum() or .mean(), "
+                f"or use .numpy()"
+            )
+        number: float = self.data.item()
+        return number
+
+    def detach(self) -> Tensor:
+        """Return a tensor that shares the data and is not connected to the graph."""
+        return wrap(self.data, None)
+
+    def backward(self, grad: Tensor | Array | None = None) -> None:
+        """Add the gradients of this tensor to ``.grad`` of the leaves it was computed from, and
+        free the graph.
+
+        Args:
+            grad: Gradient with respect to this tensor, of its shape; may be left out if it is a
+                single number.
+
+        Raises:
+            RuntimeError: If nothing requires gradients, the tensor is not a single number and
+                ``grad`` is missing, or the graph was freed by an earlier ``backward``.
+            ValueError: If ``grad`` has another shape.
+        """
+        voxelgrad.autograd.run_backward(self, grad)
+
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call ``hook(grad)`` in each ``backward``, once the gradient of this tensor is complete.
+
+        Args:
+            hook: Gets the gradient as a tensor, which it must not change in place; what it returns,
+                unless ``None``, takes the gradient's place.
+
+        Returns:
+            A handle whose ``remove()`` takes the hook away.
+
+        Raises:
+            RuntimeError: If the tensor does not require gradients.
+        """
+        if not self.requires_grad:
+            raise RuntimeError(
+                "register_hook: this tensor does not require gradients, so the hook would never "
+                "be called; make it with requires_grad=True"
+            )
+        owner = self if self.node is None else self.node
+        if owner.hooks is None:
+            owner.hooks = []
+        owner.hooks.append(hook)
+        return HookHandle(owner.hooks, hook)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """Return the same elements in another shape, sharing memory; see ``ops.reshape``."""
+        return voxelgrad.ops.reshape(self, *shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Return a copy with the axes reordered; see ``ops.transpose``."""
+        return voxelgrad.ops.transpose(self, *axes)
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """Return the sum over ``axis`` (all axes if ``None``); see ``ops.sum``."""
+        return voxelgrad.ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """Return the mean over ``axis`` (all axes if ``None``); see ``ops.mean``."""
+        return voxelgrad.ops.mean(self, axis, keepdims)
+
+    def __add__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.sub(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.sub(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.mul(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.mul(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.div(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return voxelgrad.ops.div(other, self)
+
+    def __neg__(self) -> Tensor:
+        return voxelgrad.ops.mul(self, -1.0)
+
+    def __abs__(self) -> Tensor:
+        return voxelgrad.ops.abs(self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        if exponent == 2:
+            return voxelgrad.ops.square(self)
+        if exponent == 0.5:
+            return voxelgrad.ops.sqrt(self)
+        raise ValueError(
+            f"power: the exponent is {exponent!r}; only 2 and 0.5 are offered: multiply, or use "
+            f"ops.exp and ops.log"
+        )
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return voxelgrad.ops.getitem(self, key)
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise TypeError("len() of a tensor without axes (shape ())")
+        return len(self.data)
+
+    def __bool__(self) -> bool:
+        if self.data.size != 1:
+            raise ValueError(
+                f"the truth of a tensor of shape {self.data.shape} is not defined; compare "
+                f".numpy() and use .any() or .all()"
+            )
+        return bool(self.data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if dtype is None or dtype == self.data.dtype:
+            return self.data.copy() if copy else self.data
+        return self.data.astype(dtype)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100)
+        flags = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({text}, shape={self.data.shape}, dtype={self.data.dtype}{flags})"
+
+
+class HookHandle:
+    """What ``register_hook`` returns: a way to take the hook away again."""
+
+    def __init__(self, hooks: list[Hook], hook: Hook) -> None:
+        self._hooks = hooks
+        self._hook: Hook | None = hook
+
+    def remove(self) -> None:
+        """Take the hook away; doing so twice is harmless."""
+        if self._hook is not None:
+            self._hooks.remove(self._hook)
+            self._hook = None
+
+
+def wrap(array: Array, node: Function | None) -> Tensor:
+    """Return a tensor around ``array`` without looking at it; ``node`` is the op that computed "
+    "it."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.data = array
+    tensor.grad = None
+    tensor.requires_grad = node is not None
+    tensor.node = node
+    tensor.hooks = None
+    return tensor
+
+
+def _as_array(data: Any) -> Array:
+    """Return ``data`` as a C-contiguous numeric array of native byte order."""
+    if isinstance(data, Tensor):
+        return data.data
+    known = isinstance(data, (np.ndarray, np.generic))
+    array = np.asarray(data) if known else _from_numbers(data)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"Tensor: data has dtype {array.dtype}, which is not a real number; convert it to a "
+            f"float32 array"
+        )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def _from_numbers(data: Any) -> Array:
+    try:
+        array = np.asarray(data)
+        return array.astype(np.float32) if array.dtype.kind in "fiub" else array
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"Tensor: data of type {type(data).__name__} cannot become an array ({error}); give a "
+            f"numpy array, a number, or nested lists of numbers of equal length"
+        ) from error
