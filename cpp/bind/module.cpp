@@ -4,6 +4,7 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "ops/activation.hpp"
+#include "ops/conv.hpp"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -49,10 +50,33 @@ void define_activation(py::module_& m) {
         "grad_input"_a, "alpha"_a);
 }
 
+void define_conv(py::module_& m) {
+    def(m, "conv_forward", vg::conv_forward, "input"_a, "weight"_a, "bias"_a, "output"_a,
+        "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_backward_data", vg::conv_backward_data, "grad_output"_a, "weight"_a,
+        "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_backward_weight", vg::conv_backward_weight, "grad_output"_a, "input"_a,
+        "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_transpose_forward", vg::conv_transpose_forward, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_transpose_backward_data", vg::conv_transpose_backward_data, "grad_output"_a,
+        "weight"_a, "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_transpose_backward_weight", vg::conv_transpose_backward_weight, "grad_output"_a,
+        "input"_a, "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a,
+        "groups"_a);
+    def(m, "linear_forward", vg::linear_forward, "input"_a, "weight"_a, "bias"_a, "output"_a);
+    def(m, "linear_backward_data", vg::linear_backward_data, "grad_output"_a, "weight"_a,
+        "grad_input"_a);
+    def(m, "linear_backward_weight", vg::linear_backward_weight, "grad_output"_a, "input"_a,
+        "grad_weight"_a, "grad_bias"_a);
+    def(m, "set_conv_algorithm", vg::set_conv_algorithm, "name"_a);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
     m.doc() = "voxelgrad's kernels for the CPU";
     define_runtime(m);
     define_activation(m);
+    define_conv(m);
 }

@@ -1,0 +1,100 @@
+#include "kernels/conv_direct.hpp"
+
+#include "kernels/simd.hpp"
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+// The accumulators, two weight vectors and a broadcast fill the 32 (AVX-512) or 16 registers.
+constexpr int max_pixels = lanes == 16 ? 14 : 6;
+constexpr int panel_vectors = 2;
+constexpr int panel = panel_vectors * lanes;
+
+template <int vectors>
+[[gnu::always_inline]] inline void store_pixel(float* output, const Vec* values, int channels) {
+    for (int v = 0; v < vectors; ++v) {
+        const int left = channels - v * lanes;
+        if (left >= lanes)
+            store(output + v * lanes, values[v]);
+        else if (left > 0)
+            store_first(output + v * lanes, values[v], left);
+    }
+}
+
+template <int pixels, int vectors>
+[[gnu::noinline]] void block(const ConvRow& row, std::int64_t first) {
+    Vec sums[pixels][vectors];
+    for (int p = 0; p < pixels; ++p)
+        for (int v = 0; v < vectors; ++v) sums[p][v] = load(row.bias + v * lanes);
+
+    const float* weight = row.weight;
+    const float* strip = row.strip + first * strip_block;
+    for (std::int64_t start = 0; start < row.source_channels; start += strip_block) {
+        const std::int64_t left = row.source_channels - start;
+        const std::int64_t channels = left < strip_block ? left : strip_block;
+        for (std::int64_t tap = 0; tap < row.taps; ++tap) {
+            const float* source = strip + row.tap_offset[tap];
+            for (std::int64_t c = 0; c < channels; ++c, weight += panel, ++source) {
+                Vec w[vectors];
+                for (int v = 0; v < vectors; ++v) w[v] = load(weight + v * lanes);
+#pragma GCC unroll 16
+                for (int p = 0; p < pixels; ++p) {
+                    const Vec x = splat(source[p * strip_block]);
+                    for (int v = 0; v < vectors; ++v) sums[p][v] += x * w[v];
+                }
+            }
+        }
+        strip += row.block_stride;
+    }
+
+    float* output = row.output + first * row.output_stride;
+    for (int p = 0; p < pixels; ++p)
+        store_pixel<vectors>(output + p * row.output_stride, sums[p], row.output_channels);
+}
+
+using Block = void (*)(const ConvRow&, std::int64_t);
+
+template <int vectors, int... pixels>
+struct Blocks {
+    static constexpr Block table[] = {nullptr, block<pixels, vectors>...};
+};
+
+template <int vectors>
+constexpr const Block* block_table() {
+    if constexpr (max_pixels == 14)
+        return Blocks<vectors, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table;
+    else
+        return Blocks<vectors, 1, 2, 3, 4, 5, 6>::table;
+}
+
+// Cuts the row into equal blocks, so that none is left with few pixels.
+void row(const ConvRow& row) {
+    const Block* table = row.output_channels > lanes ? block_table<2>() : block_table<1>();
+    const int blocks = (row.pixels + max_pixels - 1) / max_pixels;
+    const int size = row.pixels / blocks, longer = row.pixels % blocks;
+    std::int64_t first = 0;
+    for (int b = 0; b < blocks; ++b) {
+        const int pixels = size + (b < longer);
+        table[pixels](row, first);
+        first += pixels;
+    }
+}
+
+void pack(const float* source, std::int64_t source_stride, float* strip, std::int64_t count,
+          int channels) {
+    if (channels < strip_block) {
+        for (std::int64_t i = 0; i < count; ++i)
+            for (int c = 0; c < channels; ++c)
+                strip[i * strip_block + c] = source[i * source_stride + c];
+        return;
+    }
+    for (std::int64_t i = 0; i < count; ++i)
+        for (int c = 0; c < strip_block; c += lanes)
+            store(strip + i * strip_block + c, load(source + i * source_stride + c));
+}
+
+}  // namespace
+
+extern const ConvDirectKernels conv_direct = {panel, row, pack};
+
+}  // namespace voxelgrad::VOXELGRAD_ISA

@@ -1,0 +1,32 @@
+// The innermost loop of the weight gradient: for one tap and up to 16 source channels, sums over
+// pixels of (source value) x (panel of the other side's channels).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/conv_direct.hpp"
+
+namespace voxelgrad {
+
+struct ConvWeightBlock {
+    const float* coarse;  // [row][pixel][panel]
+    const float* strip;   // as in conv_direct.hpp: the tap's first pixel in this channel block
+    const std::int64_t* row_offset;  // in the strip, floats, one per row
+    std::int64_t rows, pixels;
+    int channels;         // of the strip: 1 .. 16
+    int coarse_channels;  // of the panel: 1 .. panel
+    float* sums;          // [channel][panel], added to
+};
+
+struct ConvWeightKernels {
+    int panel;
+    // Sums over rows, then pixels, in order.
+    void (*block)(const ConvWeightBlock&);
+    // Copies pixels of `channels` values into panels, zero beyond the last.
+    void (*pack)(const float* source, std::int64_t source_stride, float* panels,
+                 std::int64_t pixels, int channels);
+};
+
+VOXELGRAD_KERNEL_TABLE(ConvWeightKernels, conv_weight)
+
+}  // namespace voxelgrad

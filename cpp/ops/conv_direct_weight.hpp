@@ -1,0 +1,11 @@
+#pragma once
+
+#include "ops/conv_geometry.hpp"
+
+namespace voxelgrad {
+
+// The weight gradient of direct convolution: grad_weight = sum over pixels of fine x coarse.
+void conv_direct_weight_gradient(const ConvGeometry& geometry, const float* fine,
+                                 const float* coarse, float* grad_weight);
+
+}  // namespace voxelgrad

@@ -1,0 +1,78 @@
+#include "ops/conv_gather.hpp"
+
+#include <algorithm>
+
+namespace voxelgrad {
+namespace {
+
+void find_range(GatherPhase& phase) {
+    for (int a = 0; a < conv_axes; ++a) {
+        phase.low[a] = phase.high[a] = phase.taps.empty() ? 0 : phase.taps[0].offset[a];
+        for (const GatherTap& tap : phase.taps) {
+            phase.low[a] = std::min(phase.low[a], tap.offset[a]);
+            phase.high[a] = std::max(phase.high[a], tap.offset[a]);
+        }
+    }
+}
+
+// Calls function(number, position of the tap in the kernel) for every tap.
+template <class Function>
+void for_each_tap(const ConvGeometry& g, Function function) {
+    std::int64_t number = 0;
+    std::int64_t at[conv_axes];
+    for (at[0] = 0; at[0] < g.kernel[0]; ++at[0])
+        for (at[1] = 0; at[1] < g.kernel[1]; ++at[1])
+            for (at[2] = 0; at[2] < g.kernel[2]; ++at[2]) function(number++, at);
+}
+
+GatherPhase fine_phase(const ConvGeometry& g, const std::int64_t* remainder) {
+    GatherPhase phase{};
+    for (int a = 0; a < conv_axes; ++a) {
+        phase.start[a] = remainder[a];
+        phase.step[a] = g.stride[a];
+        phase.unit[a] = 1;
+        const std::int64_t left = g.fine[a] - remainder[a];
+        phase.count[a] = left <= 0 ? 0 : (left + g.stride[a] - 1) / g.stride[a];
+    }
+    // fine = stride * coarse + dilation * tap - padding, solved for coarse.
+    for_each_tap(g, [&](std::int64_t number, const std::int64_t* at) {
+        GatherTap tap{number, {}};
+        for (int a = 0; a < conv_axes; ++a) {
+            const std::int64_t scaled = remainder[a] + g.padding[a] - g.dilation[a] * at[a];
+            if (scaled % g.stride[a] != 0) return;
+            tap.offset[a] = scaled / g.stride[a];
+        }
+        phase.taps.push_back(tap);
+    });
+    find_range(phase);
+    return phase;
+}
+
+}  // namespace
+
+GatherPhase gather_coarse_from_fine(const ConvGeometry& g) {
+    GatherPhase phase{};
+    for (int a = 0; a < conv_axes; ++a) {
+        phase.step[a] = 1;
+        phase.count[a] = g.coarse[a];
+        phase.unit[a] = g.stride[a];
+    }
+    for_each_tap(g, [&](std::int64_t number, const std::int64_t* at) {
+        GatherTap tap{number, {}};
+        for (int a = 0; a < conv_axes; ++a) tap.offset[a] = g.dilation[a] * at[a] - g.padding[a];
+        phase.taps.push_back(tap);
+    });
+    find_range(phase);
+    return phase;
+}
+
+std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& g) {
+    std::vector<GatherPhase> phases;
+    std::int64_t r[conv_axes];
+    for (r[0] = 0; r[0] < g.stride[0]; ++r[0])
+        for (r[1] = 0; r[1] < g.stride[1]; ++r[1])
+            for (r[2] = 0; r[2] < g.stride[2]; ++r[2]) phases.push_back(fine_phase(g, r));
+    return phases;
+}
+
+}  // namespace voxelgrad

@@ -1,0 +1,39 @@
+// A strip: the part of an image that a box of pixels needs, copied with its padding into
+// [channel block][depth][row][column phase][column][16 channels], small enough for the L2 cache.
+//
+// Columns are sorted by their remainder modulo the stride, so that the columns which neighbouring
+// target pixels read lie side by side for every stride.
+#pragma once
+
+#include <cstdint>
+
+#include "ops/conv_gather.hpp"
+
+namespace voxelgrad {
+
+struct StripLayout {
+    std::int64_t box[conv_axes];                  // target pixels, the largest box
+    std::int64_t extent[conv_axes];               // source pixels that it needs
+    std::int64_t unit;                            // of the columns
+    std::int64_t columns;                         // of one column phase
+    std::int64_t row_stride, block_stride, size;  // floats
+
+    // From the strip's start to the source pixel `relative` (axes: depth, row, column).
+    std::int64_t offset(std::int64_t depth, std::int64_t row, std::int64_t column) const;
+};
+
+// The largest box whose strip stays within `budget` floats (one pixel at the least).
+StripLayout plan_strip(const GatherPhase& phase, std::int64_t source_channels, std::int64_t budget);
+
+struct StripSource {
+    const float* image;              // first pixel, first channel wanted
+    std::int64_t extent[conv_axes];  // of the image
+    std::int64_t pixel_stride;       // floats
+    std::int64_t channels;           // wanted
+};
+
+// Fills the strip for the box whose first source pixel is `origin` (negative in the padding).
+void fill_strip(const StripLayout& layout, const StripSource& source, const std::int64_t* origin,
+                float* strip);
+
+}  // namespace voxelgrad
