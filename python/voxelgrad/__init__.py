@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from voxelgrad import autograd, backends, ops, random
 from voxelgrad.config import get_num_threads, set_num_threads, show_config
 from voxelgrad.grad_mode import enable_grad, no_grad
 from voxelgrad.gradcheck import GradientError, gradcheck
 from voxelgrad.random import manual_seed
 from voxelgrad.tensor import Tensor
+
+if TYPE_CHECKING:
+    from voxelgrad import models, nn, optim
+    from voxelgrad.serialization import load, save
 
 __version__ = "0.1.0"
 
@@ -20,10 +27,27 @@ __all__ = [
     "enable_grad",
     "get_num_threads",
     "gradcheck",
+    "load",
     "manual_seed",
+    "models",
+    "nn",
     "no_grad",
     "ops",
+    "optim",
     "random",
+    "save",
     "set_num_threads",
     "show_config",
 ]
+
+# Rooms that are imported when they are first entered, so that `import voxelgrad` stays quick.
+_LAZY_MODULES = ("models", "nn", "optim")
+_LAZY_FUNCTIONS = {"load": "voxelgrad.serialization", "save": "voxelgrad.serialization"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"voxelgrad.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(import_module(_LAZY_FUNCTIONS[name]), name)
+    raise AttributeError(f"module 'voxelgrad' has no attribute {name!r}")

@@ -25,7 +25,7 @@ _REASONS = {
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name in the folder of ``path``; rename it to ``path`` if the block ends well.
+    """Give a temporary name beside ``path``; rename it to ``path`` if the block ends well.
 
     The temporary name keeps the ending of ``path``, for writers that choose a format by it. The
     file is synced to disk before the rename. If the block raises, the temporary file is removed and

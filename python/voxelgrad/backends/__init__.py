@@ -1,6 +1,7 @@
 """Where the arithmetic happens: modules of flat functions with the same names and signatures.
 
 ``cpu`` holds the native float32 kernels, ``reference`` the plain numpy ones (float64, slow, obviously right).
+``dry`` computes nothing: it is there to ask a model for its shapes.
 An array's type decides: float32 runs on ``cpu``, float64 on ``reference``.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-NAMES = ("cpu", "reference")
+NAMES = ("cpu", "reference", "dry")
 _forced: ModuleType | None = None
 _loaded: dict[str, ModuleType] = {}
 

@@ -1,0 +1,219 @@
+"""Saving and loading: safetensors with a JSON description in the header, never pickle.
+
+A file holds named arrays and, in its header, what they are: the kind of file, format version,
+library version, a description, and a SHA-256 of the arrays, so that damage does not pass unnoticed.
+Other programs can read the arrays with any safetensors library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+import voxelgrad
+from voxelgrad import random
+from voxelgrad.files import write_atomically
+from voxelgrad.models import model as registry
+from voxelgrad.nn.module import Module
+
+FORMAT_VERSION = 1
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def save(
+    path: str | os.PathLike[str], model: Module, metadata: dict[str, Any] | None = None
+) -> None:
+    """Save a model: its class, constructor arguments, parameters and buffers.
+
+    The file is written under a temporary name and renamed, so an earlier one survives a failure.
+
+    Args:
+        path: The file, usually ``*.safetensors``; an existing one is replaced.
+        model: A model from ``voxelgrad.models`` or of a class decorated with ``models.register``.
+        metadata: Whatever JSON can hold; None keeps ``model.metadata``.
+
+    Raises:
+        ValueError: If the model's class is unknown, ``metadata`` does not fit into JSON, or the
+            file cannot be written.
+        TypeError: If ``model`` is no module.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"save: model is {type(model).__name__}; give a model")
+    if not isinstance(model, registry.Model) or not registry.is_known(type(model)):
+        raise ValueError(
+            f"save: load could not rebuild a {type(model).__name__}; derive it from "
+            "voxelgrad.models.Model and decorate the class with voxelgrad.models.register, or save "
+            "model.state_dict() with voxelgrad.serialization.write_arrays"
+        )
+    description = {
+        "architecture": type(model).__name__,
+        "arguments": model.config,
+        "metadata": model.metadata if metadata is None else metadata,
+    }
+    write_arrays(path, "model", model.state_dict(), description)
+
+
+def load(path: str | os.PathLike[str]) -> registry.Model:
+    """Build the model that ``save`` wrote, in evaluation mode; its metadata is ``model.metadata``.
+
+    Call ``train()`` to go on training it. The random state stays as it was.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If the file is missing, no voxelgrad model, truncated or damaged, of an unknown
+            architecture or a newer format; the message names the file and the way out.
+    """
+    arrays, description = read_arrays(path, "model")
+    state = random.get_state()
+    try:
+        cls = registry.find(str(description.get("architecture")))
+        model = cls(**description["arguments"])
+        dtypes = {array.dtype for array in arrays.values() if array.dtype.kind == "f"}
+        if dtypes == {np.dtype(np.float64)}:
+            model.astype(np.float64)
+        model.load_state_dict(arrays)
+    except (ValueError, TypeError, KeyError, MemoryError) as error:
+        raise ValueError(f"cannot load {path}: {error}") from error
+    finally:
+        random.set_state(state)
+    model.metadata = description.get("metadata") or {}
+    return model.eval()
+
+
+def write_arrays(
+    path: str | os.PathLike[str], kind: str, arrays: Arrays, description: dict[str, Any]
+) -> None:
+    """Write named arrays and a description to one file, atomically.
+
+    Args:
+        path: The file; an existing one is replaced.
+        kind: What the file is, such as "model" or "checkpoint"; ``read_arrays`` asks for it.
+        arrays: Name -> array of a dtype that safetensors knows.
+        description: Whatever JSON can hold.
+
+    Raises:
+        ValueError: If the description does not fit into JSON or the file cannot be written.
+        OSError: If writing fails for another reason, such as a full disk.
+    """
+    try:
+        text = json.dumps(description, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cannot write {path}: metadata does not fit into JSON ({error}); use strings, finite "
+            "numbers, lists and dictionaries"
+        ) from error
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {
+        "format": f"voxelgrad-{kind}",
+        "format_version": str(FORMAT_VERSION),
+        "voxelgrad_version": voxelgrad.__version__,
+        "description": text,
+        "sha256": _digest(contiguous, text),
+    }
+    write_atomically(path, safetensors.numpy.save(contiguous, metadata=header))
+
+
+def read_arrays(
+    path: str | os.PathLike[str], kind: str
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a file that ``write_arrays`` wrote.
+
+    Args:
+        path: The file.
+        kind: What the file must be, such as "model".
+
+    Returns:
+        The arrays by name, and the description.
+
+    Raises:
+        ValueError: If the file is missing, of another kind, truncated, damaged or too new.
+    """
+    content = _read(path)
+    header = _header(path, content)
+    _check_format(path, header, kind)
+    try:
+        arrays = safetensors.numpy.load(content)
+    except Exception as error:
+        raise _damaged(path, str(error)) from error
+    text = header.get("description", "")
+    if header.get("sha256") != _digest(arrays, text):
+        raise _damaged(path, "its content does not match its checksum")
+    return arrays, json.loads(text)
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"cannot load {path}: {error.strerror or error}; check the path"
+        ) from error
+
+
+def _header(path: str | os.PathLike[str], content: bytes) -> dict[str, str]:
+    """Return the metadata of a safetensors file: 8 bytes of length, then that much JSON."""
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 10 or content[8:9] != b"{":
+        raise _foreign(path)
+    if 8 + length > len(content):
+        raise _damaged(path, f"its header needs {8 + length:,} bytes, there are {len(content):,}")
+    try:
+        entries = json.loads(content[8 : 8 + length])
+        metadata = dict(entries.get("__metadata__", {}))
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise _damaged(path, "its header is no JSON") from error
+    ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+    expected = 8 + length + max(ends, default=0)
+    if expected > len(content):
+        raise _damaged(path, f"it should have {expected:,} bytes, there are {len(content):,}")
+    return metadata
+
+
+def _check_format(path: str | os.PathLike[str], header: dict[str, str], kind: str) -> None:
+    found = header.get("format", "")
+    if not found.startswith("voxelgrad-"):
+        raise _foreign(path)
+    if found != f"voxelgrad-{kind}":
+        actual = found.removeprefix("voxelgrad-")
+        raise ValueError(f"cannot load {path}: it is a voxelgrad {actual}, not a {kind}")
+    version = header.get("format_version", "")
+    if not version.isdigit():
+        raise _damaged(path, f"its format version is {version!r}")
+    if int(version) > FORMAT_VERSION:
+        raise ValueError(
+            f"cannot load {path}: it was written by voxelgrad {header.get('voxelgrad_version')} in "
+            f"format {version}, this is voxelgrad {voxelgrad.__version__} with format "
+            f"{FORMAT_VERSION}; upgrade voxelgrad"
+        )
+
+
+def _digest(arrays: Arrays, text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _foreign(path: str | os.PathLike[str]) -> ValueError:
+    return ValueError(
+        f"cannot load {path}: it is not a voxelgrad file; give one that voxelgrad.save wrote"
+    )
+
+
+def _damaged(path: str | os.PathLike[str], what: str) -> ValueError:
+    return ValueError(
+        f"cannot load {path}: the file is truncated or damaged ({what}); copy it again from its "
+        "source or use an earlier one"
+    )
