@@ -6,6 +6,9 @@ from voxelgrad.data.datasets import ArrayDataset, Cached, Dataset, Sample, Subse
 from voxelgrad.data.intensity import Standardise
 from voxelgrad.data.loader import Batch, DataLoader
 from voxelgrad.data.nifti_pairs import NiftiPairs
+from voxelgrad.data.phantom import CLASSES as PHANTOM_CLASSES
+from voxelgrad.data.phantom import MODALITIES as PHANTOM_MODALITIES
+from voxelgrad.data.phantom import PhantomDataset, phantom
 from voxelgrad.data.readers import Volume, read_image, read_label
 from voxelgrad.data.scan import open_folder, recognise
 from voxelgrad.data.slice_folder import SliceFolder
@@ -13,12 +16,15 @@ from voxelgrad.data.splits import k_fold_by_patient, split_by_names, split_by_pa
 from voxelgrad.data.writers import write_mask_nifti, write_mask_png
 
 __all__ = [
+    "PHANTOM_CLASSES",
+    "PHANTOM_MODALITIES",
     "ArrayDataset",
     "Batch",
     "Cached",
     "DataLoader",
     "Dataset",
     "NiftiPairs",
+    "PhantomDataset",
     "Sample",
     "SliceFolder",
     "Standardise",
@@ -27,6 +33,7 @@ __all__ = [
     "k_fold_by_patient",
     "open_folder",
     "patient_of",
+    "phantom",
     "read_image",
     "read_label",
     "recognise",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad.data.readers import check_image, check_label
 
+T = TypeVar("T")
 Label = NDArray[np.int64] | int | None
 
 
@@ -245,16 +246,16 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part]
 
 
-class Once:
+class Once(Generic[T]):
     """Values that are computed once per key, also when several threads ask at the same time."""
 
     def __init__(self) -> None:
         """Start empty."""
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, T] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def get(self, key: str, compute: Any) -> Any:
+    def get(self, key: str, compute: Callable[[], T]) -> T:
         """Return the value of ``key``, from ``compute()`` the first time."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())

@@ -191,7 +191,8 @@ def _stack(samples: Sequence[Sample]) -> Batch:
             raise ValueError(
                 f"DataLoader: {sample.name} has image {sample.image.shape} and label "
                 f"{_shape(sample)}, {first.name} of the same batch {first.image.shape} and "
-                f"{_shape(first)}; samples of a batch must have one shape: crop or pad them, or use "
+                f"{_shape(first)}; samples of a batch must have one shape: crop or pad them, or "
+                "use "
                 "batch_size=1"
             )
     labels: list[Any] = [sample.label for sample in samples]

@@ -93,7 +93,7 @@ class NiftiPairs(Dataset):
         self._label_map = label_map
         self._keep = volumes_in_memory
         self._volumes = _list_volumes(self.root, images, label, patient)
-        self._samples = Once()
+        self._samples: Once[Sample] = Once()
         self._recent: list[str] = []
         # (volume, slice) of each sample; a slice of None is the whole volume.
         self._index: list[tuple[int, int | None]] = [
@@ -139,7 +139,7 @@ class NiftiPairs(Dataset):
 
     def _sample_of(self, v: int) -> Sample:
         item = self._volumes[v]
-        sample: Sample = self._samples.get(item.name, lambda: self._read(item))
+        sample = self._samples.get(item.name, lambda: self._read(item))
         self._recent = [name for name in self._recent if name != item.name] + [item.name]
         for name in self._recent[: -self._keep]:
             self._samples.forget(name)

@@ -64,7 +64,7 @@ class SliceFolder(Dataset):
         self._slices = _list_slices(self.root, masks, patient)
         self._names = [_name(item.image, self.root) for item in self._slices]
         self._cases = [item.case for item in self._slices]
-        self._statistics = Once()
+        self._statistics: Once[Statistics] = Once()
 
     @property
     def cases(self) -> Sequence[str]:

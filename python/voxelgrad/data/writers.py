@@ -13,11 +13,11 @@ from voxelgrad.files import atomic_path
 # Black, then colours that colour-blind readers tell apart (Okabe and Ito, 2008).
 PALETTE = (
     (0, 0, 0),
-    (230, 159, 0),
-    (86, 180, 233),
     (213, 94, 0),
-    (0, 158, 115),
+    (86, 180, 233),
     (240, 228, 66),
+    (0, 158, 115),
+    (230, 159, 0),
     (0, 114, 178),
     (204, 121, 167),
 )
@@ -34,8 +34,8 @@ def write_mask_png(path: PathLike, mask: NDArray[Any]) -> None:
         mask: ``(H, W)`` class numbers 0..255.
 
     Raises:
-        ValueError: If the mask is not 2D or holds other numbers.
-        OSError: If the file cannot be written.
+        ValueError: If the mask is not 2D or holds other numbers, or ``path`` cannot be written.
+        OSError: If the disk fails while writing.
     """
     if mask.ndim != 2:
         raise ValueError(
@@ -72,8 +72,9 @@ def write_mask_nifti(
             dtype or intensity scaling.
 
     Raises:
-        ValueError: If the mask holds no class numbers, or the affine is not ``(4, 4)``.
-        OSError: If the file cannot be written.
+        ValueError: If the mask holds no class numbers, or the affine is not ``(4, 4)``, or ``path``
+            cannot be written.
+        OSError: If the disk fails while writing.
     """
     label = check_label(mask, "write_mask_nifti")
     matrix = np.eye(4) if affine is None else np.asarray(affine, dtype=np.float64)
