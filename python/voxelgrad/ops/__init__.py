@@ -15,7 +15,14 @@ from voxelgrad.ops.activation import (
     square,
     tanh,
 )
-from voxelgrad.ops.arithmetic import add, div, mean, mul, sub, sum
+from voxelgrad.ops.arithmetic import (
+    add,
+    div,
+    mean,
+    mul,
+    sub,
+    sum,
+)
 from voxelgrad.ops.conv import (
     conv1d,
     conv2d,
@@ -24,12 +31,68 @@ from voxelgrad.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
-from voxelgrad.ops.linear import linear
-from voxelgrad.ops.shape import concat, crop, getitem, pad, reshape, transpose
+from voxelgrad.ops.dice import (
+    dice_ce_loss,
+    dice_loss,
+)
+from voxelgrad.ops.dropout import (
+    dropout,
+)
+from voxelgrad.ops.interpolate import (
+    interpolate,
+)
+from voxelgrad.ops.linear import (
+    linear,
+)
+from voxelgrad.ops.loss import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    focal_loss,
+    l1_loss,
+    mse_loss,
+)
+from voxelgrad.ops.norm import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+)
+from voxelgrad.ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    global_avg_pool,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
+from voxelgrad.ops.shape import (
+    concat,
+    crop,
+    getitem,
+    pad,
+    reshape,
+    transpose,
+)
+from voxelgrad.ops.softmax import (
+    log_softmax,
+    softmax,
+)
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
     "add",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
     "concat",
     "conv1d",
     "conv2d",
@@ -38,19 +101,36 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "crop",
+    "cross_entropy",
+    "dice_ce_loss",
+    "dice_loss",
     "div",
+    "dropout",
     "elu",
     "exp",
+    "focal_loss",
     "getitem",
+    "global_avg_pool",
+    "group_norm",
+    "instance_norm",
+    "interpolate",
+    "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log",
+    "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
     "mean",
+    "mse_loss",
     "mul",
     "pad",
     "relu",
     "reshape",
     "sigmoid",
+    "softmax",
     "softplus",
     "sqrt",
     "square",

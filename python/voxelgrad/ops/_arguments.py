@@ -120,3 +120,47 @@ def as_tensor(op: str, name: str, value: Any) -> Tensor:
 
 def _short(values: Shape) -> str:
     return str(values[0]) if len(set(values)) == 1 else str(values)
+
+
+def as_labels(op: str, labels: Any, logits_shape: Shape) -> Array:
+    """Return ``labels`` as a contiguous int64 array that fits logits ``(N, *spatial, K)``.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If the shapes do not fit, or there is nothing to compute a loss from.
+    """
+    array = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.dtype.kind not in "iub":
+        raise TypeError(
+            f"{op}: labels have dtype {array.dtype}; they must be integers, class numbers from 0: "
+            f"convert them with .astype(np.int64)"
+        )
+    if len(logits_shape) < 2 or array.shape != logits_shape[:-1]:
+        raise ValueError(
+            f"{op}: logits have shape {logits_shape} but labels have shape {array.shape}; logits "
+            f"must be (N, *spatial, K) and labels (N, *spatial)"
+        )
+    if 0 in logits_shape:
+        raise ValueError(f"{op}: logits have shape {logits_shape}; a loss of nothing is undefined")
+    return np.ascontiguousarray(array, np.int64)
+
+
+def as_class_weight(op: str, class_weight: Any, logits: Array) -> Array | None:
+    """Return the weights of the ``K`` classes in the dtype of ``logits``, or ``None``.
+
+    Raises:
+        ValueError: If there are not ``K``, or one is negative or not finite.
+    """
+    if class_weight is None:
+        return None
+    weights = as_tensor(op, "class_weight", class_weight).data.astype(logits.dtype)
+    if weights.shape != logits.shape[-1:]:
+        raise ValueError(
+            f"{op}: class_weight has shape {weights.shape}, but logits have {logits.shape[-1]} "
+            f"classes (shape {logits.shape}); class_weight must have shape {logits.shape[-1:]}"
+        )
+    if not (np.isfinite(weights).all() and weights.min() >= 0):
+        raise ValueError(
+            f"{op}: class_weight is {weights.tolist()}; weights must be finite and 0 or greater"
+        )
+    return weights
