@@ -148,7 +148,10 @@ def read_arrays(
     text = header.get("description", "")
     if header.get("sha256") != _digest(arrays, text):
         raise _damaged(path, "its content does not match its checksum")
-    return arrays, json.loads(text)
+    description = json.loads(text)
+    if not isinstance(description, dict):
+        raise _damaged(path, "its description is no dictionary")
+    return arrays, description
 
 
 def _read(path: str | os.PathLike[str]) -> bytes:
@@ -169,12 +172,12 @@ def _header(path: str | os.PathLike[str], content: bytes) -> dict[str, str]:
         raise _damaged(path, f"its header needs {8 + length:,} bytes, there are {len(content):,}")
     try:
         entries = json.loads(content[8 : 8 + length])
-        metadata = dict(entries.get("__metadata__", {}))
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise _damaged(path, "its header is no JSON") from error
-    ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+        metadata = {str(key): str(value) for key, value in entries.pop("__metadata__", {}).items()}
+        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError) as error:
+        raise _damaged(path, "its header cannot be read") from error
     expected = 8 + length + max(ends, default=0)
-    if expected > len(content):
+    if expected != len(content):
         raise _damaged(path, f"it should have {expected:,} bytes, there are {len(content):,}")
     return metadata
 
