@@ -30,9 +30,6 @@ class Callback:
     def on_batch_end(self, learner: Learner) -> None:
         """Run after each training step; ``learner.last_loss`` is its loss."""
 
-    def on_validation_batch_end(self, learner: Learner) -> None:
-        """Run after each batch of the validation that closes an epoch."""
-
     def on_epoch_end(self, learner: Learner) -> None:
         """Run when an epoch is complete; ``learner.history[-1]`` holds its figures."""
 
@@ -57,8 +54,8 @@ class EarlyStopping(Callback):
         monitor: Name in the history, such as ``"train_loss"`` or ``"validation_dice"``.
         patience: Epochs without improvement after which the training stops.
         min_delta: Smallest change that counts as an improvement.
-        mode: ``"min"`` or ``"max"``: which direction is better; by default min for names that end in
-            ``loss``, else max.
+        mode: ``"min"`` or ``"max"``: which direction is better; by default min for names that
+            end in ``loss``, else max.
     """
 
     def __init__(
@@ -154,7 +151,9 @@ class ProgressBar(Callback):
         seconds = time.monotonic() - self._epoch_start
         start = "\r" if self._live else ""
         end = "\x1b[K\n" if self._live else "\n"
-        self._write(f"{start}epoch {row['epoch']}/{learner.epochs}  {figures}  {seconds:.1f} s{end}")
+        self._write(
+            f"{start}epoch {row['epoch']}/{learner.epochs}  {figures}  {seconds:.1f} s{end}"
+        )
 
     def on_interrupt(self, learner: Learner) -> None:
         """Leave the line that was being rewritten."""

@@ -61,8 +61,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(
-            f"checkpoint {path}: it cannot be read ({error}); the file is truncated, damaged or not a "
-            "checkpoint; resume from another one"
+            f"checkpoint {path}: it cannot be read ({error}); the file is truncated, damaged or "
+            "not a checkpoint; resume from another one"
         ) from error
     if header.get("format") != FORMAT:
         raise ValueError(
@@ -71,8 +71,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     if header.get("version") != str(VERSION):
         raise ValueError(
-            f"checkpoint {path}: its version is {header.get('version')}, this program reads {VERSION}; "
-            "resume with the program that wrote it"
+            f"checkpoint {path}: its version is {header.get('version')}, this program reads "
+            f"{VERSION}; resume with the program that wrote it"
         )
     try:
         state = _with_arrays(json.loads(header["state"]), arrays)
@@ -88,8 +88,8 @@ class Checkpoint(Callback):
     """Saves the training after each epoch, and on Ctrl-C, so that it can go on later.
 
     ``last.ckpt.safetensors`` is the newest state, ``best.ckpt.safetensors`` the one with the best
-    monitored figure (only with ``monitor``). Weights that are not finite are never saved: they would
-    replace the last good checkpoint.
+    monitored figure (only with ``monitor``). Weights that are not finite are never saved: they
+    would replace the last good checkpoint.
 
     Args:
         folder: Where to save; made if missing.
@@ -111,7 +111,9 @@ class Checkpoint(Callback):
         every_batches: int | None = None,
     ) -> None:
         if every_batches is not None and every_batches < 1:
-            raise ValueError(f"Checkpoint: every_batches is {every_batches}; give 1 or more, or None")
+            raise ValueError(
+                f"Checkpoint: every_batches is {every_batches}; give 1 or more, or None"
+            )
         self.folder = writable_folder(folder)
         self.monitor = monitor
         self.mode = direction_of(monitor or "loss", mode)
@@ -177,7 +179,7 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> A
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
-        f"checkpoint: {path} is a {type(value).__name__}; use arrays, numbers, strings, lists, dicts"
+        f"checkpoint: {path} is a {type(value).__name__}; use arrays, numbers, text, lists, dicts"
     )
 
 

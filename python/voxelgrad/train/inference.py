@@ -1,0 +1,157 @@
+"""Running a trained model: predictions, and figures over a whole dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxelgrad import ops
+from voxelgrad.autograd import no_grad
+from voxelgrad.data import ArrayDataset, Batch, DataLoader, Dataset
+from voxelgrad.nn import Module
+from voxelgrad.tensor import Tensor
+from voxelgrad.train.metrics import Metric
+
+Loss = Callable[[Tensor, NDArray[np.int64]], Tensor]
+Data = DataLoader | Dataset | NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes:
+        probabilities: Probability of each class, (*spatial, K) or (K,) for a classifier, float32.
+        case: The patient.
+        name: The slice or file.
+    """
+
+    probabilities: NDArray[np.float32]
+    case: str
+    name: str
+
+    @property
+    def classes(self) -> Any:
+        """The most probable class: int64 (*spatial), or a single number for a classifier."""
+        return classes_of(self.probabilities)
+
+
+def loader_of(data: Data, batch_size: int, owner: str) -> DataLoader:
+    """Return ``data`` as something that gives batches, in a fixed order.
+
+    Raises:
+        TypeError: If it is neither a loader, nor a dataset, nor an array.
+    """
+    if isinstance(data, DataLoader):
+        return data
+    if isinstance(data, np.ndarray):
+        data = ArrayDataset(data)
+    if not isinstance(data, Dataset):
+        raise TypeError(
+            f"{owner}: data is {type(data).__name__}; give a DataLoader, a dataset or an array "
+            "(N, *spatial, C)"
+        )
+    return DataLoader(data, batch_size)
+
+
+def predict(model: Module, data: Data, batch_size: int = 8) -> Iterator[Prediction]:
+    """Yield a prediction for each image, in the order of the data.
+
+    Args:
+        model: Gives logits (N, *spatial, K), or (N, K) for a classifier; one logit (K = 1) means
+            the second of two classes.
+        data: A loader, a dataset or images (N, *spatial, C).
+        batch_size: Images at a time, where ``data`` is not a loader.
+    """
+    for batch in loader_of(data, batch_size, "predict"):
+        probabilities = probabilities_of(_logits(model, batch))
+        for index, (case, name) in enumerate(zip(batch.cases, batch.names, strict=True)):
+            yield Prediction(probabilities[index], case, name)
+
+
+def evaluate(
+    model: Module,
+    data: Data,
+    metrics: Sequence[Metric] = (),
+    loss: Loss | None = None,
+    batch_size: int = 8,
+) -> dict[str, Any]:
+    """Return the figures over all of ``data``: ``loss`` (mean over images) and one for each metric.
+
+    Args:
+        model: As for ``predict``; it is put into evaluation mode meanwhile.
+        data: A loader or a dataset with labels.
+        metrics: Reset first; afterwards they hold the cases one by one.
+        loss: Called with logits and labels; None leaves it out.
+        batch_size: Images at a time, where ``data`` is not a loader.
+
+    Raises:
+        ValueError: If the data has no labels, or a metric refuses the shapes or classes.
+    """
+    for metric in metrics:
+        metric.reset()
+    total, count = 0.0, 0
+    for batch in loader_of(data, batch_size, "evaluate"):
+        labels = labels_of(batch, "evaluate")
+        logits = _logits(model, batch)
+        if loss is not None:
+            with no_grad():
+                total += loss(logits, labels).item() * len(batch)
+            count += len(batch)
+        _update(metrics, logits, labels, batch.cases)
+    figures: dict[str, Any] = {} if loss is None else {"loss": total / count}
+    figures.update((metric.name, metric.compute()) for metric in metrics)
+    return figures
+
+
+def labels_of(batch: Batch, owner: str) -> NDArray[np.int64]:
+    """Return the labels of a batch.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if batch.label is None:
+        raise ValueError(f"{owner}: {batch.names[0]} has no label; give data with labels")
+    return batch.label
+
+
+def probabilities_of(logits: Tensor) -> NDArray[np.float32]:
+    """Return class probabilities (..., K) from logits; one logit gives two classes."""
+    with no_grad():
+        if logits.shape[-1] > 1:
+            return ops.softmax(logits).numpy()
+        positive = ops.sigmoid(logits).numpy()
+    return np.concatenate([1.0 - positive, positive], axis=-1)
+
+
+def classes_of(scores: NDArray[Any]) -> Any:
+    """Return the class with the highest score along the last axis, the first of equals."""
+    if scores.shape[-1] == 2:
+        # argmax along an axis of two is many times slower than one comparison.
+        return (scores[..., 1] > scores[..., 0]).astype(np.int64)
+    return np.argmax(scores, axis=-1)
+
+
+def _logits(model: Module, batch: Batch) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            return model(Tensor(batch.image))
+    finally:
+        model.train(training)
+
+
+def _update(
+    metrics: Sequence[Metric], logits: Tensor, labels: NDArray[np.int64], cases: Sequence[str]
+) -> None:
+    if not metrics:
+        return
+    probabilities = probabilities_of(logits)
+    classes = classes_of(probabilities)
+    for metric in metrics:
+        metric.update(classes if metric.needs == "classes" else probabilities, labels, cases)
