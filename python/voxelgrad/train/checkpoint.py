@@ -1,31 +1,27 @@
 """Checkpoints: the whole state of a training in one file, written so that it is there or not.
 
-The file is in the safetensors format: arrays, and in its header the JSON tree that they belong to.
-Nothing in it is executed when it is read.
+The file holds arrays and the JSON tree that they belong to; nothing in it is executed when it is
+read, and a checksum tells damage.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from voxelgrad.files import atomic_path
+from voxelgrad.serialization import read_arrays, write_arrays
 from voxelgrad.train.callbacks import Callback, direction_of, is_better, monitored
 from voxelgrad.train.folder import writable_folder
 
 if TYPE_CHECKING:
     from voxelgrad.train.learner import Learner
 
-FORMAT = "voxelgrad-checkpoint"
-VERSION = 1
-_ARRAY = "__array__"
+_ARRAY, _NUMBER = "__array__", "__number__"
 
 
 def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
@@ -42,9 +38,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: dict[str, Any]) -> Non
     """
     arrays: dict[str, NDArray[Any]] = {}
     tree = _without_arrays(state, "", arrays)
-    header = {"format": FORMAT, "version": str(VERSION), "state": json.dumps(tree)}
-    with atomic_path(path) as temporary:
-        save_file(arrays, temporary, header)
+    write_arrays(path, "checkpoint", arrays, tree)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -53,33 +47,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ValueError: If the file is missing, truncated, damaged or not a checkpoint of this version.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"checkpoint {path}: there is no such file; check the path")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(
-            f"checkpoint {path}: it cannot be read ({error}); the file is truncated, damaged or "
-            "not a checkpoint; resume from another one"
-        ) from error
-    if header.get("format") != FORMAT:
-        raise ValueError(
-            f"checkpoint {path}: this is a safetensors file, but not a checkpoint of a training "
-            "(a saved model?); resume from the file that Checkpoint wrote, last.ckpt.safetensors"
-        )
-    if header.get("version") != str(VERSION):
-        raise ValueError(
-            f"checkpoint {path}: its version is {header.get('version')}, this program reads "
-            f"{VERSION}; resume with the program that wrote it"
-        )
-    try:
-        state = _with_arrays(json.loads(header["state"]), arrays)
-    except (KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"checkpoint {path}: its header is damaged ({error!r}); resume from another one"
-        ) from error
+    arrays, tree = read_arrays(path, "checkpoint")
+    state = _with_arrays(tree, arrays)
     assert isinstance(state, dict)
     return state
 
@@ -166,9 +135,8 @@ class Checkpoint(Callback):
 
 def _without_arrays(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, np.ndarray):
-        # save_file writes the memory as it lies; order="C" keeps 0-d arrays 0-d.
-        arrays[path] = np.asarray(value, order="C")
-        return {_ARRAY: path}
+        arrays[path] = value
+        return {_ARRAY: path, "shape": list(value.shape)}
     if isinstance(value, dict):
         wrong = [key for key in value if not isinstance(key, str)]
         if wrong:
@@ -176,6 +144,8 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> A
         return {key: _without_arrays(item, f"{path}/{key}", arrays) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_without_arrays(item, f"{path}/{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {_NUMBER: str(value)}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
@@ -184,10 +154,12 @@ def _without_arrays(value: Any, path: str, arrays: dict[str, NDArray[Any]]) -> A
 
 
 def _with_arrays(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {_ARRAY}:
-            return arrays[value[_ARRAY]]
-        return {key: _with_arrays(item, arrays) for key, item in value.items()}
     if isinstance(value, list):
         return [_with_arrays(item, arrays) for item in value]
-    return value
+    if not isinstance(value, dict):
+        return value
+    if _NUMBER in value:
+        return float(value[_NUMBER])
+    if _ARRAY in value:
+        return arrays[value[_ARRAY]].reshape(value["shape"])
+    return {key: _with_arrays(item, arrays) for key, item in value.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import ops
-from voxelgrad.autograd import no_grad
+from voxelgrad.grad_mode import no_grad
 from voxelgrad.data import ArrayDataset, Batch, DataLoader, Dataset
 from voxelgrad.nn import Module
 from voxelgrad.tensor import Tensor
@@ -108,6 +108,27 @@ def evaluate(
     return figures
 
 
+def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
+    """Return the model's output; images whose size it does not take are padded meanwhile.
+
+    A U-Net needs sizes that its poolings divide (``model.divisor``): the image's edge is repeated
+    up to the next such size, and the logits are cropped back, so that the added voxels count
+    neither in a loss nor in a metric.
+
+    Args:
+        model: Gives (N, *spatial, K), or (N, K) for a classifier.
+        images: (N, *spatial, C).
+    """
+    divisor = int(getattr(model, "divisor", 1))
+    extra = [-size % divisor for size in images.shape[1:-1]]
+    if not any(extra):
+        return model(Tensor(images))
+    padded = np.pad(images, [(0, 0), *((0, more) for more in extra), (0, 0)], mode="edge")
+    logits = model(Tensor(padded))
+    size = (*images.shape[:-1], logits.shape[-1])
+    return ops.crop(logits, (0,) * len(size), size)
+
+
 def labels_of(batch: Batch, owner: str) -> NDArray[np.int64]:
     """Return the labels of a batch.
 
@@ -141,7 +162,7 @@ def _logits(model: Module, batch: Batch) -> Tensor:
     model.eval()
     try:
         with no_grad():
-            return model(Tensor(batch.image))
+            return logits_of(model, batch.image)
     finally:
         model.train(training)
 

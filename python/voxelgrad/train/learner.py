@@ -15,7 +15,6 @@ from voxelgrad import random
 from voxelgrad.data import Batch, DataLoader, Dataset
 from voxelgrad.nn import Module
 from voxelgrad.optim import Optimizer, Schedule, clip_grad_norm
-from voxelgrad.tensor import Tensor
 from voxelgrad.train import inference
 from voxelgrad.train.callbacks import Callback
 from voxelgrad.train.checkpoint import read_checkpoint
@@ -182,9 +181,7 @@ class Learner:
         state = read_checkpoint(path)
         try:
             self._restore(state)
-        except KeyError as error:
-            raise ValueError(f"checkpoint {path}: it lacks {error}; it is damaged") from error
-        except ValueError as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"checkpoint {path} does not fit this training: {error}") from error
         self.last_checkpoint = Path(path)
 
@@ -220,7 +217,7 @@ class Learner:
     def _train_step(self, batch: Batch) -> None:
         labels = inference.labels_of(batch, "Learner.fit")
         self.optimizer.zero_grad()
-        loss = self.loss(self.model(Tensor(batch.image)), labels)
+        loss = self.loss(inference.logits_of(self.model, batch.image), labels)
         self.last_loss = loss.item()
         if not math.isfinite(self.last_loss):
             raise NonFiniteError(self._diagnosis(batch, f"the loss is {self.last_loss}"))
