@@ -13,7 +13,7 @@ from voxelgrad.random import manual_seed
 from voxelgrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from voxelgrad import models, nn, optim
+    from voxelgrad import data, models, nn, optim, report, train
     from voxelgrad.serialization import load, save
 
 __version__ = "0.1.0"
@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "autograd",
     "backends",
+    "data",
     "enable_grad",
     "get_num_threads",
     "gradcheck",
@@ -35,13 +36,15 @@ __all__ = [
     "ops",
     "optim",
     "random",
+    "report",
     "save",
     "set_num_threads",
     "show_config",
+    "train",
 ]
 
 # Rooms that are imported when they are first entered, so that `import voxelgrad` stays quick.
-_LAZY_MODULES = ("models", "nn", "optim")
+_LAZY_MODULES = ("data", "models", "nn", "optim", "report", "train")
 _LAZY_FUNCTIONS = {"load": "voxelgrad.serialization", "save": "voxelgrad.serialization"}
 
 

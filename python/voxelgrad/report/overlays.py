@@ -93,7 +93,8 @@ def grey(image: ArrayLike, low: float = 0.5, high: float = 99.5) -> NDArray[np.u
     if white <= black:
         black, white = float(values.min()), float(values.max())
     scaled = (values - black) / max(white - black, 1e-12)
-    return np.round(255.0 * np.clip(scaled, 0.0, 1.0)).astype(np.uint8)
+    shown: NDArray[np.uint8] = np.round(255.0 * np.clip(scaled, 0.0, 1.0)).astype(np.uint8)
+    return shown
 
 
 def overlay(image: ArrayLike, mask: ArrayLike | None = None) -> Image.Image:

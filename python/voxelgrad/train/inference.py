@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import ops
-from voxelgrad.grad_mode import no_grad
 from voxelgrad.data import ArrayDataset, Batch, DataLoader, Dataset
+from voxelgrad.grad_mode import no_grad
 from voxelgrad.nn import Module
 from voxelgrad.tensor import Tensor
 from voxelgrad.train.metrics import Metric
