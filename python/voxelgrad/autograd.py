@@ -65,17 +65,14 @@ class Function:
     can_overwrite: bool
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """Raise a readable error if the input arrays do not fit; remember what ``forward`` needs "
-        "to know."""
+        """Raise a readable error unless the input arrays fit."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Array:
-        """Return the output array, computed from the input arrays (``None`` where an optional "
-        "one is missing)."""
+        """Return the output array; a missing optional input is ``None``."""
         raise NotImplementedError
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
-        """Return one gradient per input, of its shape; ``None`` where ``needs_grad`` does not "
-        "ask for it."""
+        """Return a gradient for each input, ``None`` where ``needs_grad`` asks for none."""
         raise NotImplementedError
 
     def apply(self, *inputs: Tensor | None) -> Tensor:
@@ -157,8 +154,7 @@ class Function:
 
 
 def run_backward(root: Tensor, grad: Any = None) -> None:
-    """Add the gradients of ``root`` to ``.grad`` of every leaf it was computed from, and free the
-    graph.
+    """Add the gradients of ``root`` to ``.grad`` of its leaves, and free the graph.
 
     Nodes run in a fixed order, each once all gradients of its output have arrived; hooks see that
     sum. Gradients are released as soon as they have been used.
@@ -257,6 +253,7 @@ def _run_node(
         return
     node.can_overwrite = is_owned
     gradients = node.backward(gradient)
+    del gradient
     edges, node.edges, node.saved = node.edges, [], None
     parts_are_owned = not node.passes_gradient or (is_owned and len(edges) == 1)
     for index, edge in enumerate(edges):
@@ -286,8 +283,7 @@ def _add(
     part: Array,
     part_is_owned: bool,
 ) -> None:
-    """Add ``part`` to the gradient that waits at ``edge``, into whichever of the two nobody else "
-    "holds."""
+    """Add ``part`` to what waits at ``edge``, into whichever of the two nobody else holds."""
     first = pending[edge]
     if edge in owned:
         output = first

@@ -53,8 +53,7 @@ class _SetMode:
 
 
 class no_grad(_SetMode):
-    """Record nothing inside: ``with no_grad():`` or ``@no_grad()``. Holds for the current thread "
-    "only."""
+    """Record nothing inside: ``with no_grad():`` or ``@no_grad()``. In this thread only."""
 
     _value = False
 

@@ -32,7 +32,7 @@ class Tensor:
             gradients of operations that used it, without an error.
         grad: The gradient as a tensor of the same shape, or ``None``. Only leaves (tensors not
             computed by an op) get one; it is added to by each ``backward`` until it is set to
-            ``None``.
+            ``None``, in place.
         requires_grad: Whether gradients flow to this tensor.
         node: The op that computed this tensor; ``None`` for a leaf.
 
@@ -97,8 +97,7 @@ class Tensor:
         return self.node is None
 
     def numpy(self) -> Array:
-        """Return the data as a numpy array that shares memory with the tensor and knows nothing "
-        "of gradients."""
+        """Return the data as a numpy array, which shares memory with the tensor."""
         return self.data
 
     def item(self) -> float:
@@ -121,8 +120,10 @@ class Tensor:
         return wrap(self.data, None)
 
     def backward(self, grad: Tensor | Array | None = None) -> None:
-        """Add the gradients of this tensor to ``.grad`` of the leaves it was computed from, and
-        free the graph.
+        """Add the gradients of this tensor to ``.grad`` of its leaves, and free the graph.
+
+        Leaves are the tensors with ``requires_grad=True`` that it was computed from. A gradient
+        that is already there is added to, in place.
 
         Args:
             grad: Gradient with respect to this tensor, of its shape; may be left out if it is a
@@ -260,8 +261,7 @@ class HookHandle:
 
 
 def wrap(array: Array, node: Function | None) -> Tensor:
-    """Return a tensor around ``array`` without looking at it; ``node`` is the op that computed "
-    "it."""
+    """Return a tensor around ``array`` that ``node`` computed, without looking at it."""
     tensor = Tensor.__new__(Tensor)
     tensor.data = array
     tensor.grad = None

@@ -63,8 +63,7 @@ def conv_shape(
     dilation: Shape,
     groups: int,
 ) -> Shape:
-    """Check a convolution and return its output's shape (cached: the same shapes come every "
-    "step)."""
+    """Check a convolution and return its output's shape."""
     _check_conv(op, rank, input_shape, weight_shape, stride, padding, dilation, groups)
     spatial, kernel = input_shape[1:-1], weight_shape[1:-1]
     sizes = []

@@ -13,8 +13,7 @@ from voxelgrad.tensor import Array, Tensor
 
 
 class _Convolution(Function):
-    """What convolution and transposed convolution share: settings, and which gradients to "
-    "compute."""
+    """Settings of both convolutions, and which gradients to compute."""
 
     __slots__ = (
         "dilation",
