@@ -1,0 +1,122 @@
+"""How far a float32 result may be from the exact one: bounds derived from what is computed.
+
+One rounding has a relative error of at most u = 2^-24. A sum of n products, in whatever order, is
+off by at most gamma_n * sum |a||b|, gamma_n = n u / (1 - n u) (N. J. Higham, Accuracy and Stability
+of Numerical Algorithms, 2nd ed., eq. 3.4). Where an op is a sum of products (or quotients) of its
+inputs, sum |a||b| is what the reference gives for the absolute values of the inputs, and n what it
+gives for ones.
+
+For the other ops the same calculus is done by hand to first order; a few roundings that do not grow
+with the problem (scaling, division, one call of exp or log) are counted as EXTRA.
+
+Every family takes a case, its arrays and the gradient of its output in float64, and returns bounds
+for the output and for the gradient of every differentiable argument, in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+import loss_bounds
+import norm_bounds
+from op_case import OpCase
+from op_runs import evaluate
+from rounding import Arrays, Bounds, U, gamma, softmax_parts
+
+
+def _absolute(arrays: Arrays) -> Arrays:
+    return [a if a is None or a.dtype.kind == "i" else np.abs(a) for a in arrays]
+
+
+def _longest_sum(case: OpCase, arrays: Arrays, grad: np.ndarray) -> int:
+    """Return the number of terms in the longest sum of the forward and backward pass."""
+    if case.terms:
+        return case.terms
+    ones: Arrays = [None if a is None else np.ones_like(a) for a in arrays]
+    return int(
+        max(result.max() for result in evaluate(case, "reference", ones, np.ones_like(grad)))
+    )
+
+
+def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """Sums of products or quotients of the inputs: gamma_n times the same on absolute values."""
+    majorant = replace(case, op="add") if case.op == "sub" else case
+    sums = evaluate(majorant, "reference", _absolute(arrays), np.abs(grad))
+    return [gamma(_longest_sum(case, arrays, grad)) * np.abs(s) for s in sums]
+
+
+def selection(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """Outputs are inputs (no error at all); gradients are sums of gradients."""
+    output, *grads = evaluate(case, "reference", arrays, np.abs(grad))
+    return [np.zeros_like(output), *(gamma(case.terms) * np.abs(g) for g in grads)]
+
+
+def elementwise(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """A value of few roundings; the slope is a sum of terms of at most its size or 1.
+
+    A slope such as 1 - y * y cancels, and y carries an error of its own, hence the 1.
+    """
+    output, *grads = evaluate(case, "reference", arrays, np.abs(grad))
+    return [gamma(0) * np.abs(output), *(gamma(0) * (np.abs(g) + np.abs(grad)) for g in grads)]
+
+
+def interpolate(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """As a sum of products, plus the error of the weights.
+
+    A position in an input of extent S takes four roundings of numbers up to S, so each of the two
+    weights along an axis is off by at most ``4 S u``; a voxel's gradient collects at most
+    2 out / in + 3 terms along it.
+    """
+    bounds = monomial(case, arrays, grad)
+    if case.params["mode"] == "nearest":
+        return bounds
+    extents = list(zip(arrays[0].shape[1:-1], grad.shape[1:-1], strict=True))
+    weight_error = sum(2 * 4 * size * U for size, _ in extents)
+    collected = np.prod([2 * out / size + 3 for size, out in extents])
+    bounds[0] = bounds[0] + weight_error * np.abs(arrays[0]).max()
+    bounds[1] = bounds[1] + weight_error * collected * np.abs(grad).max()
+    return bounds
+
+
+def softmax(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """y (g - sum g y): the errors of y count twice, those of the sum once."""
+    axis = case.params.get("axis", -1)
+    y, relative = softmax_parts(arrays[0], axis)
+    spread = np.abs(grad) + (np.abs(grad) * y).sum(axis=axis, keepdims=True)
+    total = relative.max(axis=axis, keepdims=True)
+    return [relative * y, 3.0 * (relative + total) * y * spread]
+
+
+def log_softmax(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """g - exp(y) sum g: an absolute error of y is a relative one of exp(y)."""
+    axis = case.params.get("axis", -1)
+    y, relative = softmax_parts(arrays[0], axis)
+    total = np.abs(grad).sum(axis=axis, keepdims=True)
+    return [relative, 2.0 * relative * (np.abs(grad) + y * total)]
+
+
+FAMILIES: dict[str, Callable[[OpCase, Arrays, np.ndarray], Bounds]] = {
+    "monomial": monomial,
+    "selection": selection,
+    "elementwise": elementwise,
+    "interpolate": interpolate,
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "batch_norm": norm_bounds.batch_norm,
+    "group_norm": norm_bounds.group_norm,
+    "layer_norm": norm_bounds.layer_norm,
+    "cross_entropy": loss_bounds.cross_entropy,
+    "focal": loss_bounds.focal,
+    "bce": loss_bounds.binary_cross_entropy,
+    "dice": loss_bounds.dice,
+    "dice_ce": loss_bounds.dice_and_cross_entropy,
+    "distance": loss_bounds.distance,
+}
+
+
+def bounds_of(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """Return the largest errors allowed in the output and the gradients of ``case``."""
+    return FAMILIES[case.family](case, arrays, grad)

@@ -1,0 +1,49 @@
+"""The backends offer the same functions with the same arguments in the same order."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from voxelgrad.backends import cpu, reference
+
+RUNTIME = {
+    "isa_name",
+    "isa_names",
+    "memory_reset_peak",
+    "memory_statistics",
+    "memory_trim",
+    "num_threads",
+    "set_isa",
+    "set_num_threads",
+}
+AUGMENTATION = {"add_gaussian_noise", "resample_linear", "resample_nearest"}
+
+
+def _parameters(function: object) -> list[str]:
+    """Return the parameter names; those of a native function stand in its docstring."""
+    if inspect.isfunction(function):
+        return list(inspect.signature(function).parameters)
+    signature = (function.__doc__ or "").splitlines()[0]
+    return re.findall(r"[(,]\s*(\w+): ", signature)
+
+
+def _functions(module: object) -> dict[str, object]:
+    """Return the public functions that ``module`` offers, by name."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and inspect.isroutine(value)
+    }
+
+
+def test_the_same_functions_are_there() -> None:
+    native = set(_functions(cpu)) - RUNTIME - AUGMENTATION
+    assert native == set(_functions(reference))
+
+
+@pytest.mark.parametrize("name", sorted(set(reference.__all__) - {"empty", "zeros"}))
+def test_arguments_have_the_same_names_and_order(name: str) -> None:
+    assert _parameters(getattr(cpu, name)) == _parameters(getattr(reference, name))
