@@ -49,7 +49,7 @@ def large_cases() -> list[OpCase]:
             {"pad_width": ((0, 0), (3, 2), (1, 1), (0, 0)), "mode": "reflect"},
         ),
         OpCase("crop", (activations,), {"start": (0, 3, 2, 0), "size": (2, 90, 97, 24)}),
-        OpCase("transpose", (activations,), {"axes": (0, 3, 1, 2)}),
+        OpCase("transpose", (activations,), settings=(0, 3, 1, 2)),
         OpCase("sum", (activations,)),
         OpCase("mean", (activations,), {"axis": (0, 1, 2)}),
         OpCase("sum", (activations,), {"axis": -1}),

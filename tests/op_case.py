@@ -65,6 +65,7 @@ class OpCase:
         family: Which error bound of ``bounds.py`` holds.
         terms: The longest sum in the forward or backward pass; 0 to count it by running on ones.
         listed: The op takes its tensors as one list.
+        settings: Positional arguments after the arrays.
     """
 
     op: str
@@ -73,15 +74,17 @@ class OpCase:
     family: str = "monomial"
     terms: int = 0
     listed: bool = False
+    settings: tuple[Any, ...] = ()
 
     @property
     def name(self) -> str:
         """An id that says what the case is."""
         shapes = ",".join("x".join(map(str, a.shape)) if a else "-" for a in self.args)
-        settings = ",".join(f"{k}={v}" for k, v in self.params.items())
+        settings = ",".join(map(str, self.settings))
+        params = ",".join(f"{k}={v}" for k, v in self.params.items())
         kinds = ",".join(sorted({a.kind for a in self.args if a} - {"normal"}))
         ignored = "".join("ignored" for a in self.args if a and a.ignored is not None)
-        parts = (self.op, shapes, settings, kinds, ignored)
+        parts = (self.op, shapes, settings, params, kinds, ignored)
         return "-".join(p for p in parts if p).replace(" ", "")
 
     def arrays(self, dtype: Any) -> list[np.ndarray | None]:

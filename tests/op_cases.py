@@ -98,6 +98,7 @@ def _elementwise_cases() -> list[OpCase]:
         "log": ("positive", {}),
         "sqrt": ("positive", {}),
         "abs": ("away", {}),
+        "square": ("normal", {}),
     }
     for (op, (kind, params)), shape in product(kinds.items(), ((1,), (3, 5), (2, 3, 17), (101,))):
         cases.append(OpCase(op, (Arg(shape, kind),), params, "elementwise"))
@@ -148,10 +149,11 @@ def _shape_cases() -> list[OpCase]:
         *cases,
         OpCase("crop", cropped, {"start": (0, 2, 1, 0), "size": (3, 3, 4, 17)}, terms=1),
         OpCase("crop", cropped, {"start": (1, 0, 0, 5), "size": (1, 6, 5, 7)}, terms=1),
-        OpCase("reshape", (Arg((2, 6, 5)),), {"shape": (3, -1)}, terms=1),
-        OpCase("transpose", (Arg((2, 3, 17)),), {"axes": (2, 0, 1)}, terms=1),
-        OpCase("transpose", (Arg((4, 5)),), {"axes": (1, 0)}, terms=1),
-        OpCase("transpose", (Arg((2, 3, 4, 5, 6)),), {"axes": (0, 4, 1, 2, 3)}, terms=1),
+        OpCase("getitem", cropped, settings=((slice(1, 3), 2, ..., slice(5)),), terms=1),
+        OpCase("reshape", (Arg((2, 6, 5)),), settings=(3, -1), terms=1),
+        OpCase("transpose", (Arg((2, 3, 17)),), settings=(2, 0, 1), terms=1),
+        OpCase("transpose", (Arg((4, 5)),), settings=(1, 0), terms=1),
+        OpCase("transpose", (Arg((2, 3, 4, 5, 6)),), settings=(0, 4, 1, 2, 3), terms=1),
     ]
 
 

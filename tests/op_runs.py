@@ -17,7 +17,8 @@ def apply(case: OpCase, values: list) -> vg.Tensor:
     """Call the op of ``case`` on tensors (and arrays that are constants)."""
     op = getattr(vg.ops, case.op)
     vg.manual_seed(SEED)
-    return op(values, **case.params) if case.listed else op(*values, **case.params)
+    tensors = [values] if case.listed else values
+    return op(*tensors, *case.settings, **case.params)
 
 
 def _wrap(case: OpCase, arrays: list[np.ndarray | None]) -> list:
