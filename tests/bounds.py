@@ -49,9 +49,10 @@ def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
 
 
 def selection(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
-    """Outputs are inputs (no error at all); gradients are sums of gradients."""
+    """Outputs are inputs, without any error; gradients are gradients, or sums of several."""
     output, *grads = evaluate(case, "reference", arrays, np.abs(grad))
-    return [np.zeros_like(output), *(gamma(case.terms) * np.abs(g) for g in grads)]
+    error = gamma(case.terms) if case.terms > 1 else 0.0
+    return [np.zeros_like(output), *(error * np.abs(g) for g in grads)]
 
 
 def elementwise(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:

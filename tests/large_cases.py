@@ -5,6 +5,8 @@ from __future__ import annotations
 from conv_cases import conv_case
 from op_case import Arg, OpCase
 
+AFFINE = ("weight", "bias")
+
 
 def large_cases() -> list[OpCase]:
     image, volume = (2, 61, 67), (1, 19, 23, 29)
@@ -33,8 +35,10 @@ def large_cases() -> list[OpCase]:
         OpCase("batch_norm", (activations, *statistics, *channels), {"training": True}),
         OpCase("batch_norm", (activations, *statistics, *channels), {"training": False}),
         OpCase("instance_norm", (activations, *channels)),
-        OpCase("group_norm", (activations, *channels), {"num_groups": 6}),
-        OpCase("layer_norm", (activations, *channels), {"normalized_shape": (24,)}),
+        OpCase("group_norm", (activations, *channels), {"num_groups": 6}, keywords=AFFINE),
+        OpCase(
+            "layer_norm", (activations, *channels), {"normalized_shape": (24,)}, keywords=AFFINE
+        ),
         OpCase("relu", (activations,)),
         OpCase("sigmoid", (activations,)),
         OpCase("add", (activations, Arg((24,)))),

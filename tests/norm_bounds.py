@@ -30,13 +30,16 @@ def _norm(
     mean_size = (
         np.abs(x).mean(axis=axes, keepdims=True) if grads_through_statistics else np.abs(mean)
     )
-    size = (np.abs(x) + mean_size) * invstd + np.abs((x - mean) * invstd)
+    normalised = np.abs((x - mean) * invstd)
+    size = (np.abs(x) + mean_size) * invstd + normalised
     grad = np.abs(grad)
     through = grad * weight
     error = through
     if grads_through_statistics:
-        product = (through * size).mean(axis=axes, keepdims=True)
-        error = through + through.mean(axis=axes, keepdims=True) + size * product
+        product = (through * normalised).mean(axis=axes, keepdims=True)
+        product_size = (through * size).mean(axis=axes, keepdims=True)
+        error = through + through.mean(axis=axes, keepdims=True)
+        error = error + size * product + normalised * product_size
     relative = gamma(terms)
     return (
         relative * (size * weight + shift),

@@ -36,6 +36,7 @@ class Arg:
             labels = rng.integers(0, self.classes, self.shape)
             if self.ignored is not None:
                 labels[rng.random(self.shape) < 0.3] = self.ignored
+                labels.flat[0] = self.classes - 1  # something counts
             return labels
         return self._numbers(rng).astype(np.float32).astype(dtype)
 
@@ -66,6 +67,7 @@ class OpCase:
         terms: The longest sum in the forward or backward pass; 0 to count it by running on ones.
         listed: The op takes its tensors as one list.
         settings: Positional arguments after the arrays.
+        keywords: Names of the last arrays, where the op takes those by name.
     """
 
     op: str
@@ -75,6 +77,7 @@ class OpCase:
     terms: int = 0
     listed: bool = False
     settings: tuple[Any, ...] = ()
+    keywords: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -15,6 +15,8 @@ from conv_cases import conv_cases, conv_transpose_cases, linear_cases
 from large_cases import large_cases
 from op_case import Arg, OpCase
 
+AFFINE = ("weight", "bias")
+
 
 def _pool_cases() -> list[OpCase]:
     cases = []
@@ -62,9 +64,8 @@ def _norm_cases() -> list[OpCase]:
         )
     for channels, groups in ((4, 2), (6, 1), (6, 3), (40, 5), (33, 11), (16, 16)):
         args = (Arg((2, 4, 3, channels)), Arg((channels,)), Arg((channels,)))
-        cases.append(
-            OpCase("group_norm", args, {"num_groups": groups}, "group_norm", 24 * channels)
-        )
+        params, terms = {"num_groups": groups}, 24 * channels
+        cases.append(OpCase("group_norm", args, params, "group_norm", terms, keywords=AFFINE))
     for shape, normalized in (
         ((5, 7), (7,)),
         ((2, 3, 4, 17), (17,)),
@@ -72,9 +73,9 @@ def _norm_cases() -> list[OpCase]:
         ((2, 64), (64,)),
     ):
         args = (Arg(shape), Arg(normalized), Arg(normalized))
-        settings = {"normalized_shape": normalized}
-        cases.append(OpCase("layer_norm", args, settings, "layer_norm", int(np.prod(shape))))
-        cases.append(OpCase("layer_norm", args[:1], settings, "layer_norm", int(np.prod(shape))))
+        params, terms = {"normalized_shape": normalized}, int(np.prod(shape))
+        cases.append(OpCase("layer_norm", args, params, "layer_norm", terms, keywords=AFFINE))
+        cases.append(OpCase("layer_norm", args[:1], params, "layer_norm", terms))
     channel = (Arg((3,)), Arg((3,)))
     far = Arg((2, 6, 5, 3), "offset")
     statistics = (Arg((3,), "statistic"), Arg((3,), "spread"))
@@ -136,24 +137,27 @@ def _shape_cases() -> list[OpCase]:
             shape = [2, 3, 4]
             shape[axis] = extent
             shapes.append(Arg(tuple(shape)))
-        cases.append(OpCase("concat", tuple(shapes), {"axis": axis}, terms=1, listed=True))
+        cases.append(OpCase("concat", tuple(shapes), {"axis": axis}, "selection", 1, listed=True))
     for mode in ("constant", "reflect", "edge"):
         image = ((0, 0), (1, 2), (2, 0), (0, 0))
         cases.append(
-            OpCase("pad", (Arg((2, 4, 5, 3)),), {"pad_width": image, "mode": mode}, terms=16)
+            OpCase("pad", (Arg((2, 4, 5, 3)),), {"pad_width": image, "mode": mode}, "selection", 16)
         )
         every = ((1, 1), (2, 3))
-        cases.append(OpCase("pad", (Arg((4, 17)),), {"pad_width": every, "mode": mode}, terms=16))
+        cases.append(
+            OpCase("pad", (Arg((4, 17)),), {"pad_width": every, "mode": mode}, "selection", 16)
+        )
     cropped = (Arg((3, 6, 5, 17)),)
+    moves = {"family": "selection", "terms": 1}
     return [
         *cases,
-        OpCase("crop", cropped, {"start": (0, 2, 1, 0), "size": (3, 3, 4, 17)}, terms=1),
-        OpCase("crop", cropped, {"start": (1, 0, 0, 5), "size": (1, 6, 5, 7)}, terms=1),
-        OpCase("getitem", cropped, settings=((slice(1, 3), 2, ..., slice(5)),), terms=1),
-        OpCase("reshape", (Arg((2, 6, 5)),), settings=(3, -1), terms=1),
-        OpCase("transpose", (Arg((2, 3, 17)),), settings=(2, 0, 1), terms=1),
-        OpCase("transpose", (Arg((4, 5)),), settings=(1, 0), terms=1),
-        OpCase("transpose", (Arg((2, 3, 4, 5, 6)),), settings=(0, 4, 1, 2, 3), terms=1),
+        OpCase("crop", cropped, {"start": (0, 2, 1, 0), "size": (3, 3, 4, 17)}, "selection", 1),
+        OpCase("crop", cropped, {"start": (1, 0, 0, 5), "size": (1, 6, 5, 7)}, "selection", 1),
+        OpCase("getitem", cropped, settings=((slice(1, 3), 2, ..., slice(5)),), **moves),
+        OpCase("reshape", (Arg((2, 6, 5)),), settings=(3, -1), **moves),
+        OpCase("transpose", (Arg((2, 3, 17)),), settings=(2, 0, 1), **moves),
+        OpCase("transpose", (Arg((4, 5)),), settings=(1, 0), **moves),
+        OpCase("transpose", (Arg((2, 3, 4, 5, 6)),), settings=(0, 4, 1, 2, 3), **moves),
     ]
 
 

@@ -17,8 +17,11 @@ def apply(case: OpCase, values: list) -> vg.Tensor:
     """Call the op of ``case`` on tensors (and arrays that are constants)."""
     op = getattr(vg.ops, case.op)
     vg.manual_seed(SEED)
-    tensors = [values] if case.listed else values
-    return op(*tensors, *case.settings, **case.params)
+    if case.listed:
+        return op(values, **case.params)
+    count = len(values) - len(case.keywords)
+    named = dict(zip(case.keywords, values[count:], strict=True))
+    return op(*values[:count], *case.settings, **named, **case.params)
 
 
 def _wrap(case: OpCase, arrays: list[np.ndarray | None]) -> list:

@@ -62,8 +62,8 @@ template <Activation kind>
 [[gnu::always_inline]] inline Vec slope(Vec saved, Vec alpha) {
     const Vec zero = splat(0.0f), one = splat(1.0f);
     if constexpr (kind == Activation::relu) return saved > 0.0f ? one : zero;
-    if constexpr (kind == Activation::leaky_relu) return saved < 0.0f ? alpha : one;
-    if constexpr (kind == Activation::elu) return saved < 0.0f ? saved + alpha : one;
+    if constexpr (kind == Activation::leaky_relu) return saved > 0.0f ? one : alpha;
+    if constexpr (kind == Activation::elu) return saved > 0.0f ? one : saved + alpha;
     if constexpr (kind == Activation::sigmoid) return saved * (1.0f - saved);
     if constexpr (kind == Activation::tanh) return 1.0f - saved * saved;
     if constexpr (kind == Activation::softplus) return sigmoid(saved);

@@ -25,7 +25,7 @@ _FORWARD: dict[str, Callable[[Array, float], Array]] = {
 
 # kind -> f'(x), written in what the forward pass saved: its input x or its output y
 _DERIVATIVE: dict[str, Callable[[Array, float], Array]] = {
-    "relu": lambda y, alpha: np.where(y <= 0.0, 0.0, 1.0),
+    "relu": lambda y, alpha: np.where(y > 0.0, 1.0, 0.0),
     "leaky_relu": lambda x, alpha: np.where(x > 0.0, 1.0, alpha),
     "elu": lambda y, alpha: np.where(y > 0.0, 1.0, y + alpha),
     "sigmoid": lambda y, alpha: y * (1.0 - y),
@@ -34,7 +34,7 @@ _DERIVATIVE: dict[str, Callable[[Array, float], Array]] = {
     "exp": lambda y, alpha: y,
     "log": lambda x, alpha: 1.0 / x,
     "sqrt": lambda y, alpha: 0.5 / y,
-    "abs": lambda x, alpha: np.sign(x),
+    "abs": lambda x, alpha: np.where(x > 0.0, 1.0, np.where(x < 0.0, -1.0, 0.0)),
     "square": lambda x, alpha: 2.0 * x,
 }
 
