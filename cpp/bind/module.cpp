@@ -5,6 +5,7 @@
 #include "core/pool.hpp"
 #include "ops/activation.hpp"
 #include "ops/conv.hpp"
+#include "ops/limits.hpp"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -41,6 +42,7 @@ void define_runtime(py::module_& m) {
     m.def("isa_name", vg::isa_name);
     m.def("isa_names", vg::supported_isa_names);
     m.def("set_isa", vg::set_isa, "name"_a);
+    def(m, "run_fma", vg::run_fma, "rounds"_a);
 }
 
 void define_activation(py::module_& m) {

@@ -1,0 +1,84 @@
+"""Who may import whom: the picture in docs/architecture.md, held against the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "python" / "voxelgrad"
+
+# A room may import itself, the rooms listed here, and the shared small ones below.
+ALLOWED = {
+    "cli": {"train", "report", "data", "models", "nn", "ops", "optim", "tensor", "autograd"},
+    "report": {"data"},
+    "train": {"data", "models", "nn", "ops", "optim", "tensor", "autograd", "report"},
+    "models": {"nn", "ops", "tensor", "autograd"},
+    "data": set(),
+    "nn": {"ops", "tensor", "autograd"},
+    "optim": {"tensor", "autograd"},
+    "ops": {"autograd", "tensor"},
+    "gradcheck": {"autograd", "tensor", "ops"},
+    "serialization": {"nn", "models"},
+    "tensor": {"autograd", "ops"},
+    "autograd": {"tensor"},
+    "backends": set(),
+    "random": set(),
+    "files": set(),
+}
+SHARED = {"files", "random", "backends", "serialization"}
+FOUNDATION = {"backends", "random", "files"}
+
+
+def room_of(path: Path) -> str:
+    """The first part of a module's path below the package."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of voxelgrad that a file imports anywhere, also inside functions."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path}: relative import"
+        rooms |= {name.split(".")[1] for name in names if name.startswith("voxelgrad.")}
+    return rooms
+
+
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__main__.py")
+SOURCES = [p for p in SOURCES if p != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.skipif(not SOURCES, reason="runs from a checkout")
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    room = room_of(path)
+    allowed = ALLOWED[room] | {room} | (set() if room in FOUNDATION else SHARED)
+    known = set(ALLOWED) | {"_cpu"}
+    found = imported_rooms(path) & known
+    if room == "backends":
+        found -= {"_cpu"}
+    assert found <= allowed, f"{room} must not import {sorted(found - allowed)}"
+
+
+NATIVE_ORDER = ["core", "kernels", "ops", "bind"]
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "cpp").rglob("*.[ch]pp")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_native_includes_point_downwards(path: Path) -> None:
+    level = NATIVE_ORDER.index(path.parent.name)
+    text = path.read_text(encoding="utf-8")
+    for include in re.findall(r'#include "(\w+)/', text):
+        assert NATIVE_ORDER.index(include) <= level, f"includes {include}/"
+    if path.parent.name != "bind":
+        assert "pybind11" not in text
