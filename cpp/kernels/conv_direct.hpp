@@ -25,6 +25,7 @@ struct ConvRow {
     std::int64_t output_stride;  // floats from one pixel to the next
     int pixels;
     int output_channels;  // of this panel: 1 .. panel
+    bool stream;          // past the cache: whole vectors at aligned addresses only
 };
 
 struct ConvDirectKernels {

@@ -48,8 +48,12 @@ template <int pixels, int vectors>
     }
 
     float* output = row.output + first * row.output_stride;
-    for (int p = 0; p < pixels; ++p)
-        store_pixel<vectors>(output + p * row.output_stride, sums[p], row.output_channels);
+    for (int p = 0; p < pixels; ++p, output += row.output_stride) {
+        if (row.stream)
+            for (int v = 0; v < vectors; ++v) stream(output + v * lanes, sums[p][v]);
+        else
+            store_pixel<vectors>(output, sums[p], row.output_channels);
+    }
 }
 
 using Block = void (*)(const ConvRow&, std::int64_t);
@@ -78,6 +82,7 @@ void row(const ConvRow& row) {
         table[pixels](row, first);
         first += pixels;
     }
+    if (row.stream) stream_fence();
 }
 
 void pack(const float* source, std::int64_t source_stride, float* strip, std::int64_t count,

@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__SSE__)
+#include <immintrin.h>
+#endif
+
 #ifndef VOXELGRAD_ISA
 #error "simd.hpp is for *.isa.cpp files only"
 #endif
@@ -29,6 +33,24 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
 }
 [[gnu::always_inline]] inline void store(float* p, Vec v) {
     *reinterpret_cast<VecUnaligned*>(p) = v;
+}
+// A store past the cache, for what is not read again soon; p is aligned to the vector. Follow the
+// last one with stream_fence before another thread may read.
+[[gnu::always_inline]] inline void stream(float* p, Vec v) {
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, v);
+#elif defined(__AVX2__)
+    _mm256_stream_ps(p, v);
+#elif defined(__SSE__)
+    _mm_stream_ps(p, v);
+#else
+    store(p, v);
+#endif
+}
+[[gnu::always_inline]] inline void stream_fence() {
+#if defined(__SSE__)
+    _mm_sfence();
+#endif
 }
 [[gnu::always_inline]] inline Vec splat(float x) { return Vec{} + x; }
 

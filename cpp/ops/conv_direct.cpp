@@ -14,8 +14,10 @@
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t strip_budget = 96 * 1024;  // floats: 384 KiB of the L2 cache
-constexpr std::int64_t enough_tasks = 32;         // fewer are cut further, by panels
+constexpr std::int64_t strip_budget = 96 * 1024;             // floats: 384 KiB of the L2 cache
+constexpr std::int64_t stream_from = std::int64_t{4} << 20;  // floats: 16 MiB
+constexpr std::size_t cache_line = 64;
+constexpr std::int64_t enough_tasks = 32;  // fewer are cut further, by panels
 
 // One side of a pass: the grid that is read or written.
 struct Side {
@@ -91,7 +93,20 @@ struct Plan {
     const float* weight;  // packed
     const float* bias;    // packed
     std::vector<std::int64_t> tap_offsets;
+    bool stream;  // the target is written past the cache
 };
+
+// A target that the cache cannot hold until the next op reads it is better written past it. Panels
+// of every level are a multiple of a cache line or divide one; streams need whole aligned vectors.
+bool worth_streaming(const Pass& pass) {
+    const std::int64_t channels = pass.geometry.groups * pass.target.channels;
+    const std::int64_t size = pass.geometry.batch * pass.target.pixels() * channels;
+    const bool aligned = reinterpret_cast<std::uintptr_t>(pass.target_data) % cache_line == 0 &&
+                         channels * sizeof(float) % cache_line == 0 &&
+                         pass.target.channels * sizeof(float) % cache_line == 0;
+    const bool whole_lines = conv_direct_kernels().panel * sizeof(float) >= cache_line;
+    return aligned && whole_lines && size >= stream_from;
+}
 
 // All rows of one box, for one panel.
 void run_panel(const Plan& plan, const float* strip, std::int64_t image, std::int64_t group,
@@ -113,6 +128,7 @@ void run_panel(const Plan& plan, const float* strip, std::int64_t image, std::in
     row.pixels = static_cast<int>(count[2]);
     row.output_channels =
         static_cast<int>(std::min(plan.panels.width, pass.target.channels - channel));
+    row.stream = plan.stream && row.output_channels == plan.panels.width;
     const auto kernel = conv_direct_kernels().row;
     for (std::int64_t d = 0; d < count[0]; ++d)
         for (std::int64_t h = 0; h < count[1]; ++h) {
@@ -166,7 +182,7 @@ void run_phase(const Pass& pass, const GatherPhase& phase) {
 
     Plan plan{pass,        phase, plan_strip(phase, pass.source.channels, strip_budget),
               panels,      {},    weight.data(),
-              bias.data(), {}};
+              bias.data(), {},    worth_streaming(pass)};
     for (const GatherTap& tap : phase.taps)
         plan.tap_offsets.push_back(plan.strip.offset(tap.offset[0] - phase.low[0],
                                                      tap.offset[1] - phase.low[1],
