@@ -135,7 +135,8 @@ def _si(count: int) -> str:
     value, units = float(count), ["", " K", " M", " G", " T", " P"]
     while value >= 1000.0 and len(units) > 1:
         value, units = value / 1000.0, units[1:]
-    return f"{value:.3g}{units[0]}" if value < 999.5 else f"{value:.0f}{units[0]}"
+    decimals = 0 if value >= 100.0 or count < 1000 else 1 if value >= 10.0 else 2
+    return f"{value:.{decimals}f}{units[0]}"
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
