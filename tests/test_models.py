@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import pairwise
 from typing import Any
 
@@ -227,6 +228,28 @@ def test_summary_of_a_shape_that_does_not_fit_is_explained() -> None:
         model.summary((1, 100, 100, 4))
     assert model.training
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_summary_leaves_other_threads_their_backend() -> None:
+    inside, done = threading.Event(), threading.Event()
+    chosen: list[str] = []
+
+    def compute() -> None:
+        inside.wait(10)
+        chosen.append(vg.backends.backend_of(np.zeros(1)).__name__)
+        done.set()
+
+    class Slow(nn.Module):
+        def forward(self, input: vg.Tensor) -> vg.Tensor:
+            inside.set()
+            done.wait(10)
+            return input
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    models.summary(Slow(), (1, 2))
+    thread.join()
+    assert chosen == ["voxelgrad.backends.reference"]
 
 
 def torch_unet(model: models.UNet) -> Any:

@@ -1,13 +1,14 @@
 """Where the arithmetic happens: modules of flat functions with the same names and signatures.
 
-``cpu`` holds the native float32 kernels, ``reference`` the plain numpy ones (float64, slow, obviously right).
-``dry`` computes nothing: it is there to ask a model for its shapes.
-An array's type decides: float32 runs on ``cpu``, float64 on ``reference``.
+``cpu`` holds the native float32 kernels, ``reference`` the plain numpy ones (float64, slow,
+obviously right); ``dry`` computes nothing and serves to ask a model for its shapes. An array's type
+decides: float32 runs on ``cpu``, float64 on ``reference``.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,8 +18,17 @@ from typing import Any
 import numpy as np
 
 NAMES = ("cpu", "reference", "dry")
-_forced: ModuleType | None = None
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _loaded: dict[str, ModuleType] = {}
+
+
+class _Choice(threading.local):
+    """The backend that ``use`` put in force in this thread, if any."""
+
+    forced: ModuleType | None = None
+
+
+_choice = _Choice()
 
 
 def load(name: str) -> ModuleType:
@@ -40,28 +50,31 @@ def backend_of(array: Any) -> ModuleType:
     Raises:
         TypeError: If no backend takes this kind of array.
     """
-    if _forced is not None:
-        return _forced
+    forced = _choice.forced
+    if forced is not None:
+        return forced
     dtype = getattr(array, "dtype", None)
-    if dtype == np.float32:
-        return load("cpu")
-    if dtype == np.float64:
-        return load("reference")
+    # Identity first: it is what nearly every array has, and comparing dtypes is slow.
+    if dtype is _FLOAT32 or dtype == _FLOAT32:
+        return _loaded.get("cpu") or load("cpu")
+    if dtype is _FLOAT64 or dtype == _FLOAT64:
+        return _loaded.get("reference") or load("reference")
     raise TypeError(
-        f"no backend computes on {type(array).__name__} of dtype {dtype}; use a float32 or float64 array"
+        f"no backend computes on {type(array).__name__} of dtype {dtype}; use a float32 or float64 "
+        "array"
     )
 
 
 @contextmanager
 def use(name: str) -> Iterator[None]:
-    """Send every array to the backend called ``name`` inside the ``with`` block."""
-    global _forced
-    previous, _forced = _forced, load(name)
+    """Send every array of this thread to the backend called ``name`` inside the ``with`` block."""
+    previous, _choice.forced = _choice.forced, load(name)
     try:
         yield
     finally:
-        _forced = previous
+        _choice.forced = previous
 
 
 if os.environ.get("VOXELGRAD_BACKEND"):
-    _forced = load(os.environ["VOXELGRAD_BACKEND"])
+    # Set on the class: it holds for every thread.
+    _Choice.forced = load(os.environ["VOXELGRAD_BACKEND"])
