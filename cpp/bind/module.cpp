@@ -4,6 +4,7 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "ops/activation.hpp"
+#include "ops/augment.hpp"
 #include "ops/conv.hpp"
 #include "ops/limits.hpp"
 
@@ -74,6 +75,16 @@ void define_conv(py::module_& m) {
     def(m, "set_conv_algorithm", vg::set_conv_algorithm, "name"_a);
 }
 
+void define_augment(py::module_& m) {
+    def(m, "resample_linear", vg::resample_linear, "image"_a, "output"_a, "matrix"_a, "offset"_a,
+        "displacement"_a, "fill"_a);
+    def(m, "resample_nearest", vg::resample_nearest, "mask"_a, "output"_a, "matrix"_a, "offset"_a,
+        "displacement"_a, "fill"_a);
+    def(m, "add_gaussian_noise", vg::add_gaussian_noise, "image"_a, "output"_a, "std"_a, "seed"_a);
+    def(m, "adjust_intensity", vg::adjust_intensity, "image"_a, "output"_a, "low"_a, "high"_a,
+        "gamma"_a, "scale"_a, "shift"_a);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
@@ -81,4 +92,5 @@ PYBIND11_MODULE(_cpu, m) {
     define_runtime(m);
     define_activation(m);
     define_conv(m);
+    define_augment(m);
 }

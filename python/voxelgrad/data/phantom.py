@@ -7,6 +7,7 @@ A network that works on it has shown that the software works, nothing about pati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,9 +200,9 @@ class _Scanner:
         fold = d.sulcus - 0.55 + 0.02 * np.clip(d.depth, 0, 12)
         vessel = np.maximum(d.sulcus - 1.0, 3.5 * (1.35 - self._vessels(points)))
         vessel = np.maximum(vessel, d.depth - 12)
-        texture = head.texture(points)[..., None]
-        tissue = 1 + 0.025 * self._tissue(points)[..., None]
-        image: Array = self._shade(_WHITE, 0) * tissue
+        texture: NDArray[Any] = head.texture(points)[..., None]
+        tissue: NDArray[Any] = 1 + 0.025 * self._tissue(points)[..., None]
+        image: NDArray[Any] = self._shade(_WHITE, 0) * tissue
         image = _over(image, self._shade(_GREY, 1) * tissue, cortex, blur)
         image = _over(image, self._shade(_DEEP_GREY, 2) * tissue, d.deep_grey, blur)
         # Normal ageing: a thin bright border around the ventricles in FLAIR.
@@ -216,7 +217,7 @@ class _Scanner:
         return _over(image, self._shade(_NECROSIS, 8) * (1 + 0.10 * texture), d.necrosis, blur)
 
     def _shade(self, tissue: Sequence[float], row: int) -> Array:
-        return np.asarray(tissue, dtype=np.float32) * self._contrast[row]
+        return np.asarray(self._contrast[row] * np.array(tissue), dtype=np.float32)
 
 
 def _draw(seed: int) -> tuple[Head, _Scanner]:
@@ -224,7 +225,7 @@ def _draw(seed: int) -> tuple[Head, _Scanner]:
     return Head(rng), _Scanner(rng, seed)
 
 
-def _over(image: Array, colour: Array, distance: Array, blur: float) -> Array:
+def _over(image: NDArray[Any], colour: NDArray[Any], distance: NDArray[Any], blur: float) -> Array:
     """Paint ``colour`` where ``distance`` is negative, with a border as soft as a voxel is wide."""
     share = 1 / (1 + np.exp(np.clip(distance / (0.5 * blur), -30, 30)))
     return np.asarray(image + (colour - image) * share[..., None], dtype=np.float32)
