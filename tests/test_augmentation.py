@@ -187,6 +187,18 @@ def test_elastic_fields_are_smooth_and_do_not_fold(shape):
     assert np.linalg.det(jacobian).min() > 0
 
 
+def test_elastic_fields_are_cubic_splines():
+    spacing, shape = 4.0, (9, 13)
+    field = elastic_field(np.random.default_rng(0), shape, spacing, strength=0.1)
+    draws = np.random.default_rng(0).normal(0, 0.1, size=(6, 7, 2)) * spacing
+    # At a control point the spline is (before + 4 * at + after) / 6 along each axis.
+    weights = np.array([1, 4, 1]) / 6
+    for row, column in ((0, 0), (1, 2), (2, 3)):
+        patch = draws[row : row + 3, column : column + 3]
+        expected = np.einsum("i,j,ijk->k", weights, weights, patch)
+        np.testing.assert_allclose(field[4 * row, 4 * column], expected, atol=1e-6)
+
+
 def blob(shape=(48, 40)):
     grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij"), -1)
     mask = (np.linalg.norm(grid - 0.2, axis=-1) < 0.4).astype(np.int64)

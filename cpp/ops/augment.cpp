@@ -19,17 +19,26 @@ struct Mapping {
     const float* displacement;  // null for none
     std::int64_t out_shape[R];
 
-    void locate(std::int64_t voxel, double position[R]) const {
-        double at[R];
-        std::int64_t rest = voxel;
-        for (int axis = R - 1; axis >= 0; --axis) {
-            at[axis] = static_cast<double>(rest % out_shape[axis]);
-            rest /= out_shape[axis];
-        }
+    void locate(std::int64_t voxel, const std::int64_t at[R], double position[R]) const {
         for (int row = 0; row < R; ++row) {
             double sum = offset[row];
-            for (int axis = 0; axis < R; ++axis) sum += matrix[row][axis] * at[axis];
+            for (int axis = 0; axis < R; ++axis)
+                sum += matrix[row][axis] * static_cast<double>(at[axis]);
             position[row] = displacement ? sum + displacement[voxel * R + row] : sum;
+        }
+    }
+
+    void unravel(std::int64_t voxel, std::int64_t at[R]) const {
+        for (int axis = R - 1; axis >= 0; --axis) {
+            at[axis] = voxel % out_shape[axis];
+            voxel /= out_shape[axis];
+        }
+    }
+
+    void advance(std::int64_t at[R]) const {
+        for (int axis = R - 1; axis >= 0; --axis) {
+            if (++at[axis] < out_shape[axis]) return;
+            at[axis] = 0;
         }
     }
 };
@@ -79,20 +88,26 @@ void sample_linear(const View<const float>& image, const double position[R], con
         low[axis] = static_cast<std::int64_t>(floor);
         share[axis] = static_cast<float>(position[axis] - floor);
     }
-    for (std::int64_t c = 0; c < channels; ++c) result[c] = 0.0f;
-    for (int corner = 0; corner < (1 << R); ++corner) {
-        float weight = 1.0f;
+    constexpr int corners = 1 << R;
+    const float* source[corners];
+    float weight[corners];
+    for (int corner = 0; corner < corners; ++corner) {
         bool inside = true;
         std::int64_t voxel = 0;
+        weight[corner] = 1.0f;
         for (int axis = 0; axis < R; ++axis) {
             const int step = (corner >> axis) & 1;
             const std::int64_t index = low[axis] + step;
-            weight *= step ? share[axis] : 1.0f - share[axis];
+            weight[corner] *= step ? share[axis] : 1.0f - share[axis];
             inside = inside && index >= 0 && index < image[axis];
             voxel = voxel * image[axis] + index;
         }
-        const float* const source = inside ? image.data + voxel * channels : fill;
-        for (std::int64_t c = 0; c < channels; ++c) result[c] += weight * source[c];
+        source[corner] = inside ? image.data + voxel * channels : fill;
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+        float sum = 0.0f;
+        for (int corner = 0; corner < corners; ++corner) sum += weight[corner] * source[corner][c];
+        result[c] = sum;
     }
 }
 
@@ -113,9 +128,11 @@ void for_each_voxel(const Mapping<R>& mapping, Sample&& sample) {
     std::int64_t total = 1;
     for (int axis = 0; axis < R; ++axis) total *= mapping.out_shape[axis];
     parallel_for_ranges(total, grain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t voxel = begin; voxel < end; ++voxel) {
+        std::int64_t at[R];
+        mapping.unravel(begin, at);
+        for (std::int64_t voxel = begin; voxel < end; ++voxel, mapping.advance(at)) {
             double position[R];
-            mapping.locate(voxel, position);
+            mapping.locate(voxel, at, position);
             sample(voxel, position);
         }
     });

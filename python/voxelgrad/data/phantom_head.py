@@ -52,15 +52,21 @@ class Waves:
 
     def __call__(self, points: Array) -> Array:
         """Return the noise at ``points (..., 3)``."""
-        angles = points @ self._vectors.T + self._phases
+        angles = self._angles(points)
         return np.asarray(self._scale * np.cos(angles).sum(axis=-1), dtype=np.float32)
 
     def distance_to_zero(self, points: Array) -> Array:
         """Return about how far ``points (..., 3)`` are from the surfaces where the noise is 0."""
-        angles = points @ self._vectors.T + self._phases
-        slope = -np.sin(angles) @ self._vectors
-        steepness = np.linalg.norm(slope, axis=-1) + np.float32(0.08)
+        angles = self._angles(points)
+        sines = np.sin(angles)
+        slope = [(sines * self._vectors[:, axis]).sum(axis=-1) for axis in range(3)]
+        steepness = np.linalg.norm(slope, axis=0) + np.float32(0.08)
         return np.asarray(np.abs(np.cos(angles).sum(axis=-1)) / steepness, dtype=np.float32)
+
+    def _angles(self, points: Array) -> Array:
+        # Without a matrix product: the threads of BLAS would get in the way of a training network.
+        terms = (points[..., axis, None] * self._vectors[:, axis] for axis in range(3))
+        return np.asarray(sum(terms, self._phases), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,8 @@ class Head:
         push = push * np.clip(depth[..., None] / 22, 0, 1)
         pushed = points - away / distance * np.minimum(push, distance)
         cos, sin = np.cos(self._turn), np.sin(self._turn)
-        turned = pushed @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+        x, y, z = np.moveaxis(pushed, -1, 0)
+        turned = np.stack([x * cos - y * sin, x * sin + y * cos, z], axis=-1)
         return np.asarray(turned, dtype=np.float32)
 
     def _ventricle(self, mirrored: Array) -> Array:
