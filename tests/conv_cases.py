@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from typing import Any
+
+import numpy as np
 
 from op_case import Arg, OpCase
 
@@ -136,3 +140,33 @@ def linear_cases() -> list[OpCase]:
         for m, k, n in sizes
     ]
     return [*cases, OpCase("linear", (Arg((2, 3, 4, 5)), Arg((6, 5)), Arg((6,))))]
+
+
+def random_conv_cases(count: int = 40) -> list[OpCase]:
+    """Return convolutions with settings drawn by a fixed seed: combinations nobody thought of."""
+    rng = np.random.default_rng(20)
+    cases: list[OpCase] = []
+    while len(cases) < count:
+        rank = int(rng.integers(1, 4))
+        draw = partial(_draw, rng, rank)
+        size, kernel = draw(range(1, 14 if rank < 3 else 7)), draw((1, 2, 3, 3, 4, 5))
+        stride, padding, dilation = draw((1, 1, 2, 3)), draw((0, 1, 2, 3)), draw((1, 1, 2, 3))
+        groups = int(rng.choice([1, 1, 2, 5]))
+        channels = (groups * int(rng.choice(_DEPTHS)), groups * int(rng.choice(_DEPTHS)))
+        reach = (d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+        sizes = zip(size, padding, reach, strict=True)
+        if all(n + 2 * p >= r for n, p, r in sizes):
+            settings = {"stride": stride, "padding": padding, "dilation": dilation}
+            batch = (int(rng.integers(1, 4)), *size)
+            bias = bool(rng.random() < 0.5)
+            cases.append(
+                conv_case("conv", batch, channels, kernel, bias, groups=groups, **settings)
+            )
+    return cases
+
+
+_DEPTHS = (1, 2, 3, 8, 15, 16, 17, 32, 33)
+
+
+def _draw(rng: np.random.Generator, count: int, choices: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(value) for value in rng.choice(choices, count))

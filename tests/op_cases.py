@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from conv_cases import conv_cases, conv_transpose_cases, linear_cases
+from conv_cases import conv_cases, conv_transpose_cases, linear_cases, random_conv_cases
 from large_cases import large_cases
 from op_case import Arg, OpCase
 
@@ -223,6 +223,7 @@ def _loss_cases() -> list[OpCase]:
 
 CASES: list[OpCase] = [
     *conv_cases(),
+    *random_conv_cases(),
     *conv_transpose_cases(),
     *linear_cases(),
     *_pool_cases(),
