@@ -26,10 +26,12 @@ ALLOWED = {
     "tensor": {"autograd", "ops"},
     "autograd": {"tensor"},
     "backends": set(),
+    "config": {"backends"},
+    "grad_mode": set(),
     "random": set(),
     "files": set(),
 }
-SHARED = {"files", "random", "backends", "serialization"}
+SHARED = {"files", "random", "backends", "grad_mode", "serialization"}
 FOUNDATION = {"backends", "random", "files"}
 
 
