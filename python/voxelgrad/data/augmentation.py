@@ -114,8 +114,7 @@ class Augment:
         if len(shape) not in (2, 3):
             raise ValueError(
                 f"Augment: {sample.name} has shape {image.shape}; images (H, W, C) and (D, H, W, "
-                "C) "
-                "can be augmented"
+                "C) can be augmented"
             )
         matrix = self._draw_matrix(rng, len(shape))
         shift = self._draw_shift(rng, shape)
@@ -291,7 +290,7 @@ def _refine(coarse: NDArray[Any], length: int, spacing: float) -> NDArray[Any]:
     position = np.arange(length) / spacing
     first = np.floor(position).astype(np.intp)
     t = position - first
-    taps = np.stack(
+    taps: NDArray[Any] = np.stack(
         [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (t + t**2 - t**3) + 1, t**3], dtype=np.float32
     )
     taps = (taps / 6).reshape(4, length, *[1] * (coarse.ndim - 1))

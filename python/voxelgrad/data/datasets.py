@@ -206,8 +206,7 @@ def checked_label(label: Any, image: NDArray[np.float32], origin: str) -> Label:
     if mask.shape != image.shape[:-1]:
         raise ValueError(
             f"{origin}: mask has shape {mask.shape}, its image {image.shape[:-1]} (and "
-            f"{image.shape[-1]} "
-            "channels); both must be the same grid"
+            f"{image.shape[-1]} channels); both must be the same grid"
         )
     return mask
 

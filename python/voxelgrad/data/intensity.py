@@ -79,7 +79,9 @@ class Standardise:
         if self.clip is not None:
             # The background may be darker than the foreground's low percentile: it is clipped to
             # it.
-            low, high = (float(edge) for edge in np.percentile(values, self.clip))
+            lower, upper = (float(edge) for edge in np.percentile(values, self.clip))
+            # A foreground of one brightness must not be clipped onto its background.
+            low, high = (lower, upper) if lower < upper else (low, high)
             values = np.clip(values, low, high)
         std = float(np.std(values, dtype=np.float64))
         # A constant channel carries nothing; it becomes zeros.

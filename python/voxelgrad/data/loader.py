@@ -90,8 +90,7 @@ class DataLoader:
         if drop_last and len(dataset) < batch_size:
             raise ValueError(
                 f"DataLoader: drop_last leaves no batch: {len(dataset)} samples, batch_size "
-                f"{batch_size}; "
-                "choose a smaller batch_size"
+                f"{batch_size}; choose a smaller batch_size"
             )
         self.dataset = Cached(dataset) if cache else dataset
         self.batch_size = batch_size
@@ -192,8 +191,7 @@ def _stack(samples: Sequence[Sample]) -> Batch:
                 f"DataLoader: {sample.name} has image {sample.image.shape} and label "
                 f"{_shape(sample)}, {first.name} of the same batch {first.image.shape} and "
                 f"{_shape(first)}; samples of a batch must have one shape: crop or pad them, or "
-                "use "
-                "batch_size=1"
+                "use batch_size=1"
             )
     labels: list[Any] = [sample.label for sample in samples]
     return Batch(

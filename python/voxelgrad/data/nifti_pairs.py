@@ -247,8 +247,8 @@ def _check_same_grid(path: Path, volume: Volume, first_path: Path, first: Volume
     if shape != first.data.shape[:3]:
         raise ValueError(
             f"{path}: has shape {shape}, {first_path.name} of the same case "
-            f"{first.data.shape[:3]}; all files of a "
-            "case must lie on one grid: resample them first"
+            f"{first.data.shape[:3]}; all files of a case must lie on one grid: resample them "
+            "first"
         )
     if volume.affine is None or first.affine is None:
         return
@@ -258,6 +258,5 @@ def _check_same_grid(path: Path, volume: Volume, first_path: Path, first: Volume
     if np.abs((volume.affine - first.affine) @ corner).max() > 0.1 + 1e-3 * max(first.spacing):
         raise ValueError(
             f"{path}: its affine places it elsewhere than {first_path.name}; all files of a case "
-            "must lie on one "
-            "grid: resample them first"
+            "must lie on one grid: resample them first"
         )

@@ -101,8 +101,7 @@ class PhantomDataset(Dataset):
         if count < 1 or slices_per_case < 1:
             raise ValueError(
                 f"PhantomDataset: count is {count}, slices_per_case {slices_per_case}; both must "
-                "be 1 "
-                "or more"
+                "be 1 or more"
             )
         self._shape = (
             tuple(size) if size is not None else ((160, 128), (64, 80, 64))[spatial_dims - 2]

@@ -58,8 +58,8 @@ def require(module: str, package: str) -> ModuleType:
         return import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"reading or writing this file needs {package}, which is not installed; "
-            "run: pip install voxelgrad[medical]"
+            f"reading or writing this file needs {package}, which is not installed; run: pip "
+            "install voxelgrad[medical]"
         ) from error
 
 
@@ -167,18 +167,17 @@ def check_image(data: NDArray[Any], origin: PathLike) -> NDArray[np.float32]:
     if not 2 <= data.ndim <= 4:
         raise ValueError(
             f"{origin}: image has shape {data.shape}; it must be (*spatial, channels) with 1 to 3 "
-            "spatial "
-            "axes; add a last axis for a single channel"
+            "spatial axes; add a last axis for a single channel"
         )
     if data.size == 0:
         raise ValueError(f"{origin}: image has shape {data.shape}; no axis may be empty")
-    image = np.ascontiguousarray(data, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        image = np.ascontiguousarray(data, dtype=np.float32)
     bad = image.size - int(np.count_nonzero(np.isfinite(image)))
     if bad:
         raise ValueError(
             f"{origin}: image holds {bad} values that are NaN or infinite; all must be finite "
-            "float32 numbers; "
-            "replace them (np.nan_to_num) or leave the file out"
+            "float32 numbers; replace them (np.nan_to_num) or leave the file out"
         )
     return image
 
@@ -210,8 +209,8 @@ def check_label(data: NDArray[Any], origin: PathLike) -> NDArray[np.int64]:
     if data.dtype.kind == "f" and np.abs(data - label).max() > 1e-3:
         raise ValueError(
             f"{origin}: mask holds fractions such as "
-            f"{data[np.abs(data - label) > 1e-3].flat[0]:g}; "
-            "it must hold class numbers 0, 1, 2, ...; was an image given in place of the mask?"
+            f"{data[np.abs(data - label) > 1e-3].flat[0]:g}; it must hold class numbers 0, 1, 2, "
+            "...; was an image given in place of the mask?"
         )
     if label.min() < 0:
         raise ValueError(
@@ -283,11 +282,12 @@ def _nifti_volume(path: PathLike) -> Volume:
 
 
 def _numpy_array(path: PathLike) -> NDArray[Any]:
+    names: list[str] = []
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
             names = list(loaded.files)
             array = np.asarray(loaded[names[0]]) if len(names) == 1 else None
     except (

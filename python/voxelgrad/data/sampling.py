@@ -105,8 +105,7 @@ def window_starts(
     if len(shape) != len(window) or any(w < 1 or w > n for n, w in zip(shape, window, strict=True)):
         raise ValueError(
             f"window_starts: window {tuple(window)} does not fit into an image of {tuple(shape)}; "
-            "pad "
-            "the image to at least the window"
+            "pad the image to at least the window"
         )
     if not 0 <= overlap < 1:
         raise ValueError(f"window_starts: overlap is {overlap}; it must be from 0 to below 1")

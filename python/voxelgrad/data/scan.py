@@ -12,7 +12,7 @@ from voxelgrad.data.datasets import Dataset, natural_key
 from voxelgrad.data.intensity import Standardise
 from voxelgrad.data.nifti_pairs import NiftiPairs
 from voxelgrad.data.readers import PathLike
-from voxelgrad.data.slice_folder import SliceFolder
+from voxelgrad.data.slice_folder import SliceFolder, image_and_mask_folders
 
 _LABEL = re.compile(r"(seg|label|mask|multiclass|truth)", re.IGNORECASE)
 _NO_LABEL = re.compile(r"brain_?mask|brain_?extraction", re.IGNORECASE)
@@ -55,7 +55,9 @@ def recognise(root: PathLike) -> FolderKind:
         raise ValueError(f"{root}: there is no such folder; check the name")
     pngs = [*folder.glob("*.png"), *folder.glob("*/*.png")]
     if pngs:
-        return FolderKind("slices", (), None, any(path.stem.endswith("_mask") for path in pngs))
+        folders = image_and_mask_folders(folder)
+        beside = any(path.stem.endswith("_mask") for path in pngs)
+        return FolderKind("slices", (), None, bool(folders and folders[1]) if folders else beside)
     cases = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: natural_key(p.name))
     for case in cases:
         names = sorted(p.name for p in case.iterdir() if _NIFTI.search(p.name))
@@ -63,9 +65,8 @@ def recognise(root: PathLike) -> FolderKind:
             return _nifti_kind(case.name, names)
     raise ValueError(
         f"{root}: neither PNG slices nor NIfTI cases found; expected <case>/<case>_<slice>.png "
-        "with "
-        "<case>_<slice>_mask.png, or <case>/<modality>.nii.gz with a file whose name has 'seg', "
-        "'label' or 'mask'"
+        "with <case>_<slice>_mask.png, or <case>/<modality>.nii.gz with a file whose name has "
+        "'seg', 'label' or 'mask'"
     )
 
 
@@ -114,8 +115,7 @@ def _nifti_kind(case: str, names: list[str]) -> FolderKind:
     if len(labels) > 1 or not images:
         raise ValueError(
             f"case {case}: which of {names} are images and which is the label cannot be told from "
-            "their names; "
-            "open the folder with NiftiPairs and name them by patterns"
+            "their names; open the folder with NiftiPairs and name them by patterns"
         )
     return FolderKind(
         "nifti", tuple(sorted(images, key=_modality)), labels[0] if labels else None, bool(labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class _Slice:
 class SliceFolder(Dataset):
     """A folder of folders: ``<case>/<case>_<slice>.png`` and ``<case>/<case>_<slice>_mask.png``.
 
+    Or two folders, ``images/<case>_<slice>.png`` and ``masks/<case>_<slice>.png`` of the same name.
     The slices of a case folder are one volume, ordered by their number. PNG files directly in the
     root count as one case.
     """
@@ -117,31 +119,63 @@ class SliceFolder(Dataset):
             if image.shape != images[0].shape:
                 raise ValueError(
                     f"{item.image}: slice has shape {image.shape}, {slices[0].image.name} of the "
-                    "same case "
-                    f"{images[0].shape}; slices of one case must have one shape"
+                    f"same case {images[0].shape}; slices of one case must have one shape"
                 )
         return self._standardise.measure(np.stack(images))
+
+
+def image_and_mask_folders(root: Path) -> tuple[Path, Path | None] | None:
+    """Return the folders ``images`` and ``masks`` (or ``labels``) of ``root``, if it has the first.
+
+    The plural s may be missing.
+    """
+    images, masks = (
+        next((root / name for name in names if (root / name).is_dir()), None)
+        for names in (("images", "image"), ("masks", "mask", "labels", "label"))
+    )
+    return None if images is None else (images, masks)
 
 
 def _list_slices(root: Path, masks: bool, patient: Callable[[str], str]) -> list[_Slice]:
     if not root.is_dir():
         raise ValueError(f"{root}: there is no such folder; check the name")
-    found = sorted(root.glob("*.png")) + sorted(root.glob("*/*.png"))
-    mask_files = {path for path in found if path.stem.endswith("_mask")}
-    images = [path for path in found if path not in mask_files]
+    folders = image_and_mask_folders(root)
+    if folders is None:
+        images, pairs, mask_files = _beside_each_other(root)
+    else:
+        images, pairs, mask_files = _in_two_folders(*folders)
     if not images:
         raise ValueError(
             f"{root}: no slices found; expected <case>/<case>_<slice>.png with "
-            "<case>/<case>_<slice>_mask.png"
+            "<case>/<case>_<slice>_mask.png, or images/<name>.png with masks/<name>.png"
         )
-    pairs = {path: path.with_name(f"{path.stem}_mask.png") for path in images}
     if masks:
         _check_pairs(root, pairs, mask_files)
+    # Without case folders the case is what stands before the number of the slice.
+    volumes = [
+        path.parent.name if folders is None else re.sub(r"_\d+$", "", path.stem) for path in images
+    ]
     slices = [
-        _Slice(path, pairs[path] if masks else None, path.parent.name, patient(path.parent.name))
-        for path in images
+        _Slice(path, pairs[path] if masks else None, volume, patient(volume))
+        for path, volume in zip(images, volumes, strict=True)
     ]
     return sorted(slices, key=lambda item: (natural_key(item.volume), natural_key(item.image.stem)))
+
+
+def _beside_each_other(root: Path) -> tuple[list[Path], dict[Path, Path], set[Path]]:
+    found = sorted(root.glob("*.png")) + sorted(root.glob("*/*.png"))
+    mask_files = {path for path in found if path.stem.endswith("_mask")}
+    images = [path for path in found if path not in mask_files]
+    return images, {path: path.with_name(f"{path.stem}_mask.png") for path in images}, mask_files
+
+
+def _in_two_folders(
+    image_folder: Path, mask_folder: Path | None
+) -> tuple[list[Path], dict[Path, Path], set[Path]]:
+    images = sorted(image_folder.glob("*.png"))
+    # A mask folder that is not there is reported as missing masks.
+    place = mask_folder or image_folder.with_name("masks")
+    return images, {path: place / path.name for path in images}, set(place.glob("*.png"))
 
 
 def _check_pairs(root: Path, pairs: dict[Path, Path], mask_files: set[Path]) -> None:
@@ -149,8 +183,8 @@ def _check_pairs(root: Path, pairs: dict[Path, Path], mask_files: set[Path]) -> 
     if missing:
         raise ValueError(
             f"{root}: {len(missing)} of {len(pairs)} slices have no mask: {_some(missing, root)}; "
-            "each "
-            "<name>.png needs a <name>_mask.png beside it (all zeros where there is no tumour)"
+            f"the first one's is looked for at {pairs[missing[0]].relative_to(root)} (all zeros "
+            "where there is no tumour)"
         )
     orphans = sorted(mask_files - set(pairs.values()))
     if orphans:

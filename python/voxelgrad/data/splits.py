@@ -28,8 +28,7 @@ def split_by_patient(dataset: Dataset, held_out: int = 5, seed: int = 0) -> tupl
     if not 0 < held_out < len(patients):
         raise ValueError(
             f"split_by_patient: held_out is {held_out} of {len(patients)} patients; it must be "
-            "from 1 to "
-            f"{len(patients) - 1}, so that both sides have patients"
+            f"from 1 to {len(patients) - 1}, so that both sides have patients"
         )
     return _without_and_with(dataset, patients[:held_out])
 
@@ -54,8 +53,7 @@ def k_fold_by_patient(
     if not 2 <= folds <= len(patients):
         raise ValueError(
             f"k_fold_by_patient: folds is {folds} for {len(patients)} patients; it must be from 2 "
-            "to "
-            f"{len(patients)}"
+            f"to {len(patients)}"
         )
     return [_without_and_with(dataset, patients[k::folds]) for k in range(folds)]
 
