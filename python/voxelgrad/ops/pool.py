@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -55,7 +56,7 @@ class MaxPool(_Pool):
     def forward(self, input: Array) -> Array:
         empty = self.backend.empty
         output: Array = empty(self.output_shape, input.dtype)
-        small = int(np.prod(self.kernel_size)) <= 256
+        small = math.prod(self.kernel_size) <= 256
         indices = empty(self.output_shape, np.uint8 if small else np.int32)
         self.backend.max_pool_forward(
             input, output, indices, self.kernel_size, self.stride, self.padding
