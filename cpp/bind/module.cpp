@@ -7,6 +7,9 @@
 #include "ops/augment.hpp"
 #include "ops/conv.hpp"
 #include "ops/limits.hpp"
+#include "ops/norm.hpp"
+#include "ops/pool.hpp"
+#include "ops/shape.hpp"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -85,6 +88,46 @@ void define_augment(py::module_& m) {
         "gamma"_a, "scale"_a, "shift"_a);
 }
 
+void define_norm(py::module_& m) {
+    def(m, "batch_norm_forward", vg::batch_norm_forward, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "mean"_a, "invstd"_a, "eps"_a);
+    def(m, "batch_norm_apply", vg::batch_norm_apply, "input"_a, "weight"_a, "bias"_a, "mean"_a,
+        "invstd"_a, "output"_a);
+    def(m, "batch_norm_backward", vg::batch_norm_backward, "grad_output"_a, "input"_a, "weight"_a,
+        "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a, "training"_a);
+    def(m, "group_norm_forward", vg::group_norm_forward, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "mean"_a, "invstd"_a, "eps"_a);
+    def(m, "group_norm_backward", vg::group_norm_backward, "grad_output"_a, "input"_a, "weight"_a,
+        "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a);
+}
+
+// The type of the indices, uint8 or int32, decides.
+template <class Index>
+void define_max_pool(py::module_& m) {
+    def(m, "max_pool_forward", vg::max_pool_forward<Index>, "input"_a, "output"_a, "indices"_a,
+        "kernel_size"_a, "stride"_a, "padding"_a);
+    def(m, "max_pool_backward", vg::max_pool_backward<Index>, "grad_output"_a, "indices"_a,
+        "grad_input"_a, "kernel_size"_a, "stride"_a, "padding"_a);
+}
+
+void define_pool(py::module_& m) {
+    define_max_pool<std::uint8_t>(m);
+    define_max_pool<std::int32_t>(m);
+    def(m, "avg_pool_forward", vg::avg_pool_forward, "input"_a, "output"_a, "kernel_size"_a,
+        "stride"_a, "padding"_a, "count_include_pad"_a);
+    def(m, "avg_pool_backward", vg::avg_pool_backward, "grad_output"_a, "grad_input"_a,
+        "kernel_size"_a, "stride"_a, "padding"_a, "count_include_pad"_a);
+    def(m, "adaptive_avg_pool_forward", vg::adaptive_avg_pool_forward, "input"_a, "output"_a);
+    def(m, "adaptive_avg_pool_backward", vg::adaptive_avg_pool_backward, "grad_output"_a,
+        "grad_input"_a);
+}
+
+void define_shape(py::module_& m) {
+    def(m, "concat", vg::concat, "inputs"_a, "output"_a, "axis"_a);
+    def(m, "slice_forward", vg::slice_forward, "input"_a, "output"_a, "start"_a);
+    def(m, "pad_forward", vg::pad_forward, "input"_a, "output"_a, "before"_a, "mode"_a, "value"_a);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cpu, m) {
@@ -93,4 +136,7 @@ PYBIND11_MODULE(_cpu, m) {
     define_activation(m);
     define_conv(m);
     define_augment(m);
+    define_norm(m);
+    define_pool(m);
+    define_shape(m);
 }

@@ -1,0 +1,48 @@
+// Windows over images with the channels last: for every pixel of one target row, the maximum or the
+// weighted sum of the source pixels in its window, channel by channel.
+//
+// A window is the product of an outer list (of the axes before the last, the same for the whole
+// row) and a list of its column; taps are taken outer list first, both in their order. Places and
+// offsets of the two lists are added, weights multiplied.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/dispatch.hpp"
+
+namespace voxelgrad {
+
+struct WindowTap {
+    std::int64_t offset;  // to the first channel of the source pixel, in elements
+    std::int32_t place;   // position in a pooling window
+    float weight;
+};
+
+struct WindowRow {
+    const WindowTap* outer;
+    int outer_count;
+    const std::int32_t* start;  // taps [start[column], start[column + 1]) belong to the column
+    const WindowTap* taps;
+    std::int64_t begin, end;  // columns
+    std::int64_t channels;
+};
+
+// `target`, `indices` and `output` point to the row's column 0.
+template <class Index>
+struct MaxKernels {
+    // The maximum and its place: the first NaN wins, else the first maximum.
+    void (*forward)(const WindowRow& row, const float* source, float* target, Index* indices);
+    // Sum of source where indices (of the source's shape) is the tap's place.
+    void (*backward)(const WindowRow& row, const float* source, const Index* indices,
+                     float* target);
+};
+
+struct WindowKernels {
+    MaxKernels<std::uint8_t> max_small;
+    MaxKernels<std::int32_t> max_large;
+    void (*weighted_sum)(const WindowRow& row, const float* source, float* target);
+};
+
+VOXELGRAD_KERNEL_TABLE(WindowKernels, window)
+
+}  // namespace voxelgrad

@@ -1,0 +1,40 @@
+// Batch and group normalisation of (N, *spatial, C). Instance norm is group norm with G = C; layer
+// norm is group norm of (rows, columns) with G = 1.
+//
+// Statistics and the sums of the backward pass are accumulated in double, in chunks that depend on
+// the shape alone; chunks are added in order. weight and bias are (C,); those that are None count
+// as 1 and 0. output may be input, grad_input may be grad_output.
+#pragma once
+
+#include "core/view.hpp"
+
+namespace voxelgrad {
+
+// Writes mean and invstd = 1 / sqrt(biased variance + eps), both (C,), and the normalised input.
+void batch_norm_forward(View<const float> input, OptionalView<const float> weight,
+                        OptionalView<const float> bias, View<float> output, View<float> mean,
+                        View<float> invstd, double eps);
+
+// The same with given statistics.
+void batch_norm_apply(View<const float> input, OptionalView<const float> weight,
+                      OptionalView<const float> bias, View<const float> mean,
+                      View<const float> invstd, View<float> output);
+
+// Writes the gradients that are not None. `training`: the statistics were those of the input.
+void batch_norm_backward(View<const float> grad_output, View<const float> input,
+                         OptionalView<const float> weight, View<const float> mean,
+                         View<const float> invstd, OptionalView<float> grad_input,
+                         OptionalView<float> grad_weight, OptionalView<float> grad_bias,
+                         bool training);
+
+// mean and invstd are (N, G); G divides C.
+void group_norm_forward(View<const float> input, OptionalView<const float> weight,
+                        OptionalView<const float> bias, View<float> output, View<float> mean,
+                        View<float> invstd, double eps);
+
+void group_norm_backward(View<const float> grad_output, View<const float> input,
+                         OptionalView<const float> weight, View<const float> mean,
+                         View<const float> invstd, OptionalView<float> grad_input,
+                         OptionalView<float> grad_weight, OptionalView<float> grad_bias);
+
+}  // namespace voxelgrad
