@@ -50,6 +50,11 @@ class Dataset(ABC):
     def names(self) -> Sequence[str]:
         """The name of each sample."""
 
+    @property
+    def volumes(self) -> Sequence[str]:
+        """The volume of each sample; its slices follow each other from first to last."""
+        return self.cases
+
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
         """Read sample ``index``; safe to call from several threads."""
@@ -88,6 +93,12 @@ class Subset(Dataset):
         names = self.dataset.names
         return [names[index] for index in self.indices]
 
+    @property
+    def volumes(self) -> Sequence[str]:
+        """The volume of each sample."""
+        volumes = self.dataset.volumes
+        return [volumes[index] for index in self.indices]
+
     def __getitem__(self, index: int) -> Sample:
         """Return sample ``index`` of the subset."""
         return self.dataset[self.indices[index]]
@@ -110,6 +121,11 @@ class Cached(Dataset):
     def names(self) -> Sequence[str]:
         """The name of each sample."""
         return self.dataset.names
+
+    @property
+    def volumes(self) -> Sequence[str]:
+        """The volume of each sample."""
+        return self.dataset.volumes
 
     def __getitem__(self, index: int) -> Sample:
         """Return sample ``index``, read the first time only."""

@@ -32,6 +32,7 @@ class Row:
         truth: True classes (H, W), or None.
         prediction: Predicted classes (H, W), or None.
         text: What stands at the right end of the title line, such as the Dice.
+        base: The channel that truth and prediction are drawn on.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Row:
     truth: NDArray[np.int64] | None = None
     prediction: NDArray[np.int64] | None = None
     text: str = ""
+    base: int = -1
 
 
 def save_grid(
@@ -49,9 +51,6 @@ def save_grid(
     note: str = "",
 ) -> None:
     """Write a picture with a row for each case: each channel, then the truth, then the prediction.
-
-    Truth and prediction are drawn on the last channel: order the channels so that it shows the
-    classes best.
 
     Args:
         path: The PNG file, replaced atomically.
@@ -152,7 +151,7 @@ def _strip(row: Row, channel_names: Sequence[str]) -> Image.Image:
     panels = [(name or "image", overlay(channels[..., i])) for i, name in enumerate(names)]
     for name, mask in (("truth", row.truth), ("prediction", row.prediction)):
         if mask is not None:
-            panels.append((name, overlay(channels[..., -1], mask)))
+            panels.append((name, overlay(channels[..., row.base], mask)))
     side = panels[0][1].width
     strip = Image.new(
         "RGB",

@@ -1,0 +1,75 @@
+"""Types and options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+import voxelgrad
+
+Commands = Any
+"""What ``ArgumentParser.add_subparsers`` returns; argparse keeps the class private."""
+
+
+def add_command(
+    commands: Commands, name: str, summary: str, description: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a command with its help: summary in the list, description above, examples below."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        metavar="N",
+        help="threads of the kernels; results do not depend on it "
+        "(default: VOXELGRAD_NUM_THREADS, or the CPUs this process may use)",
+    )
+
+
+def use_threads(args: argparse.Namespace) -> None:
+    """Do what ``--threads`` says."""
+    if args.threads is not None:
+        voxelgrad.set_num_threads(args.threads)
+
+
+def at_least(least: int) -> Any:
+    """Return a type for whole numbers from ``least`` on."""
+
+    def whole(text: str) -> int:
+        value = _number(text, int, "a whole number")
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small; give {least} or more")
+        return int(value)
+
+    return whole
+
+
+def positive(text: str) -> float:
+    """Type for finite numbers above 0."""
+    value = float(_number(text, float, "a number"))
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not allowed; give a finite number above 0")
+    return value
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Type for numbers of channels such as ``16,32,64``."""
+    return tuple(at_least(1)(part.strip()) for part in text.split(","))
+
+
+def _number(text: str, kind: type[int] | type[float], name: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {name}") from None

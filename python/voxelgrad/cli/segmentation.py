@@ -1,0 +1,192 @@
+"""Training a U-Net for segmentation: what ``train`` and ``demo`` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import voxelgrad
+from voxelgrad import ops, optim
+from voxelgrad.data import Augment, Cached, DataLoader, Dataset, Standardise
+from voxelgrad.models import UNet
+from voxelgrad.train import Checkpoint, History, Learner, ProgressBar
+from voxelgrad.train.inference import Loss
+
+LOSSES: dict[str, Loss] = {
+    "dice_ce": ops.dice_ce_loss,
+    "ce": ops.cross_entropy,
+    "dice": ops.dice_loss,
+    "focal": ops.focal_loss,
+}
+CHECKPOINT = "last.ckpt.safetensors"
+MODEL = "model.safetensors"
+_CACHE_LIMIT = 4 << 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the course of a training, besides the data.
+
+    Attributes:
+        epochs: Times that every training sample is seen.
+        batch_size: Samples in a step.
+        lr: Highest learning rate of Adam; it rises over the first twentieth of the steps, then
+            falls along a cosine.
+        features: Channels of the U-Net's levels.
+        loss: A key of ``LOSSES``.
+        augment: Whether training samples are changed at random.
+        dims: 2 trains on slices, 3 on volumes.
+        seed: Weights, order, augmentation and, in ``train``, the split.
+    """
+
+    epochs: int = 20
+    batch_size: int = 8
+    lr: float = 1e-3
+    features: tuple[int, ...] = (16, 32, 64, 128, 256)
+    loss: str = "dice_ce"
+    augment: bool = True
+    dims: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a first pass over all data found.
+
+    Attributes:
+        channels: Of every image.
+        classes: One more than the highest class.
+        bytes: Of all images and masks in memory.
+    """
+
+    channels: int
+    classes: int
+    bytes: int
+
+
+def survey(dataset: Dataset) -> Survey:
+    """Read every sample once, so that a damaged file is found before the training starts.
+
+    Raises:
+        ValueError: If a sample cannot be read, has no mask or another number of channels.
+    """
+    channels, highest, size = 0, 0, 0
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        if not isinstance(sample.label, np.ndarray):
+            raise ValueError(f"{sample.name}: it has no mask; training needs one for every image")
+        if channels and sample.image.shape[-1] != channels:
+            raise ValueError(
+                f"{sample.name}: it has {sample.image.shape[-1]} channels, {dataset.names[0]} has "
+                f"{channels}; all images must have the same"
+            )
+        channels = sample.image.shape[-1]
+        highest = max(highest, int(sample.label.max()))
+        size += sample.image.nbytes + sample.label.nbytes
+    return Survey(channels, max(highest + 1, 2), size)
+
+
+def remembered(dataset: Dataset, size: int) -> Dataset:
+    """Return the dataset, keeping its samples in memory if they are small enough."""
+    return Cached(dataset) if size <= _CACHE_LIMIT else dataset
+
+
+def train_segmentation(
+    train_set: Dataset,
+    class_names: Sequence[str],
+    channels: int,
+    settings: Settings,
+    folder: Path,
+    resume: bool = False,
+    loader_options: dict[str, Any] | None = None,
+) -> UNet:
+    """Train a U-Net, with checkpoints and history in ``folder``, and save it there.
+
+    Args:
+        train_set: Samples with masks.
+        class_names: Background first; stored with the model.
+        channels: Of the images.
+        settings: The course of the training.
+        folder: For the model, the checkpoint and the history.
+        resume: Go on from the checkpoint in the folder.
+        loader_options: More arguments for `DataLoader`.
+
+    Returns:
+        The model after the last epoch.
+    """
+    voxelgrad.manual_seed(settings.seed)
+    model = UNet(
+        channels,
+        len(class_names),
+        spatial_dims=settings.dims,
+        features=settings.features,
+        norm="batch" if settings.dims == 2 else "instance",
+    )
+    loader = DataLoader(
+        train_set,
+        settings.batch_size,
+        shuffle=True,
+        seed=settings.seed,
+        augment=Augment() if settings.augment else None,
+        **(loader_options or {}),
+    )
+    optimizer = optim.Adam(model.parameters(), lr=settings.lr)
+    learner = Learner(
+        model,
+        loader,
+        LOSSES[settings.loss],
+        optimizer,
+        callbacks=[ProgressBar(), History(folder), Checkpoint(folder)],
+        schedule=_schedule(optimizer, settings.epochs * len(loader)),
+    )
+    learner.fit(settings.epochs, resume=folder / CHECKPOINT if resume else None)
+    model.metadata = {
+        "task": "segmentation",
+        "class_names": list(class_names),
+        "standardise": asdict(Standardise()),
+        "training": {**asdict(settings), "voxelgrad": voxelgrad.__version__},
+    }
+    voxelgrad.save(folder / MODEL, model)
+    return model
+
+
+def standardise_of(metadata: dict[str, Any]) -> Standardise:
+    """Return how a model's input must be scaled, as stored with it."""
+    options = dict(metadata.get("standardise") or {})
+    if options.get("clip") is not None:
+        options["clip"] = tuple(options["clip"])
+    return Standardise(**options)
+
+
+def class_names_of(model: Any) -> list[str]:
+    """Return the names of a model's classes, background first.
+
+    Raises:
+        ValueError: If the model does not segment images.
+    """
+    if not isinstance(model, UNet):
+        raise ValueError(
+            f"the model is a {type(model).__name__}; this command needs a UNet that segments images"
+        )
+    classes = max(int(model.config["out_channels"]), 2)
+    names = list(model.metadata.get("class_names") or [])
+    if len(names) != classes:
+        names = class_names_for(classes)
+    return names
+
+
+def class_names_for(classes: int) -> list[str]:
+    """Return names for classes that nobody named."""
+    if classes == 2:
+        return ["background", "tumour"]
+    return ["background", *(f"class {k}" for k in range(1, classes))]
+
+
+def _schedule(optimizer: optim.Optimizer, steps: int) -> optim.Schedule:
+    rise = max(1, steps // 20)
+    fall = optim.CosineLR(optimizer, max(1, steps - rise))
+    return optim.WarmUp(fall, rise)
