@@ -52,7 +52,11 @@ The pictures are drawings: a good Dice says that the software works, nothing abo
         help=f"times that every training image is seen (default: {SETTINGS.epochs})",
     )
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="N", help="decides phantoms and weights (default: 0)"
+        "--seed",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="decides phantoms and weights (default: 0)",
     )
     add_threads(parser)
     parser.set_defaults(run=run)

@@ -84,6 +84,6 @@ def _clearest_channel(image: NDArray[np.float32], masks: Sequence[NDArray[np.int
         inside = mask > 0
         if inside.any() and not inside.all():
             difference = image[inside].mean(axis=0) - image[~inside].mean(axis=0)
-            contrast = np.abs(difference) / (image.std(axis=(0, 1)) + 1e-12)
-            return int(contrast.argmax())
-    return image.shape[-1] - 1
+            contrast: NDArray[np.float32] = np.abs(difference) / (image.std(axis=(0, 1)) + 1e-12)
+            return int(np.argmax(contrast))
+    return int(image.shape[-1]) - 1

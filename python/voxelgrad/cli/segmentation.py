@@ -25,6 +25,7 @@ LOSSES: dict[str, Loss] = {
 CHECKPOINT = "last.ckpt.safetensors"
 MODEL = "model.safetensors"
 _CACHE_LIMIT = 4 << 30
+_MOST_CLASSES = 64
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def survey(dataset: Dataset) -> Survey:
     """Read every sample once, so that a damaged file is found before the training starts.
 
     Raises:
-        ValueError: If a sample cannot be read, has no mask or another number of channels.
+        ValueError: If a sample cannot be read, has no mask, a mask that cannot be one, or another
+            number of channels.
     """
     channels, highest, size = 0, 0, 0
     for index in range(len(dataset)):
@@ -86,6 +88,11 @@ def survey(dataset: Dataset) -> Survey:
             )
         channels = sample.image.shape[-1]
         highest = max(highest, int(sample.label.max()))
+        if highest >= _MOST_CLASSES:
+            raise ValueError(
+                f"{sample.name}: its mask holds class {highest}; at most {_MOST_CLASSES - 1} is "
+                "allowed; was an image given in place of the mask?"
+            )
         size += sample.image.nbytes + sample.label.nbytes
     return Survey(channels, max(highest + 1, 2), size)
 

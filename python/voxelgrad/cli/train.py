@@ -127,14 +127,15 @@ def run(args: argparse.Namespace) -> None:
         write_json(folder / "settings.json", {**asdict(settings), "held_out": held_out})
         write_json(folder / "split.json", _split_json(train_set, test_set, settings.seed))
     class_names = class_names_for(found.classes)
-    model = train_segmentation(
-        remembered(train_set, found.bytes),
-        class_names,
-        found.channels,
-        settings,
-        folder,
-        args.resume,
-    )
+    remembered_set = remembered(train_set, found.bytes)
+    try:
+        model = train_segmentation(
+            remembered_set, class_names, found.channels, settings, folder, args.resume
+        )
+    except KeyboardInterrupt:
+        if (folder / CHECKPOINT).exists():
+            tell(f"{folder / CHECKPOINT} is saved; go on with: --out {folder} --resume")
+        raise
     results = Results(class_names)
     for volume in predict_volumes(model, test_set, settings.batch_size, "testing"):
         results.add(volume)

@@ -149,9 +149,10 @@ def _strip(row: Row, channel_names: Sequence[str]) -> Image.Image:
     count = channels.shape[-1]
     names = [channel_names[i] if i < len(channel_names) else "" for i in range(count)]
     panels = [(name or "image", overlay(channels[..., i])) for i, name in enumerate(names)]
+    below = f" on {names[row.base]}" if names[row.base] else ""
     for name, mask in (("truth", row.truth), ("prediction", row.prediction)):
         if mask is not None:
-            panels.append((name, overlay(channels[..., row.base], mask)))
+            panels.append((name + below, overlay(channels[..., row.base], mask)))
     side = panels[0][1].width
     strip = Image.new(
         "RGB",

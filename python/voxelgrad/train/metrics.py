@@ -103,9 +103,12 @@ class ConfusionMatrix(Metric):
         predicted, true = np.asarray(prediction), np.asarray(truth)
         _check_batch(type(self).__name__, predicted, true, cases)
         for index, case in enumerate(cases):
-            counts = confusion_matrix(
-                predicted[index], true[index], self.num_classes, self.ignore_index
-            )
+            try:
+                counts = confusion_matrix(
+                    predicted[index], true[index], self.num_classes, self.ignore_index
+                )
+            except ValueError as error:
+                raise ValueError(f"case {case}: {error}") from error
             self.counts[case] = self.counts[case] + counts if case in self.counts else counts
 
     def compute(self) -> Any:
