@@ -498,7 +498,7 @@ def assert_nothing_half_written(place: Place, before: dict[Path, bytes]) -> None
     after = snapshot(place.root)
     assert all(after.get(path) == content for path, content in before.items())
     new = {path.name: path for path in after if path not in before}
-    # A training that diverges has begun: what it wrote until then is whole, and a result is not there.
+    # A training that diverges has begun: what it wrote until then is whole, a result is not there.
     begun = {"settings.json", "split.json", "history.csv", "last.ckpt.safetensors"}
     assert set(new) <= begun, new
     if "last.ckpt.safetensors" in new:
