@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import numpy as np
@@ -136,6 +137,7 @@ BAD_LABELS = {
     "four.npy": (np.zeros((2, 2, 2, 2)), "1 to 3 spatial axes"),
     "none.npy": (np.zeros((0, 3)), "no axis may be empty"),
     "words.npy": (np.array([["a"]]), "whole numbers"),
+    "huge.npy": (np.array([[0, 1e30]]), "holds 1e\\+30"),
 }
 
 
@@ -146,6 +148,38 @@ def test_a_bad_mask_gives_one_error_that_names_it(tmp_path, name):
     with pytest.raises(ValueError, match=message) as caught:
         read_label(tmp_path / name)
     assert name in str(caught.value)
+
+
+def damaged(content, rng):
+    """Change some bytes of the header, or cut the end off."""
+    damage = bytearray(content)
+    for _ in range(rng.integers(1, 6)):
+        damage[rng.integers(0, min(len(damage), 360))] = rng.integers(0, 256)
+    return damage if rng.random() < 0.8 else damage[: rng.integers(0, len(damage))]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.nii", "a.nii.gz", "a.npy", "a.npz"])
+def test_random_damage_is_either_read_or_a_value_error(tmp_path, name, caplog):
+    rng = np.random.default_rng(0)
+    path = tmp_path / name
+    data = rng.integers(0, 3, size=(6, 6, 3)).astype(np.uint8 if name == "a.png" else np.float32)
+    write = {"a.png": write_png, "a.npy": np.save, "a.npz": np.savez}.get(name, write_nifti)
+    write(path, data)
+    content = path.read_bytes()
+    for _ in range(150):
+        path.write_bytes(damaged(content, rng))
+        for read in (read_image, read_label):
+            with contextlib.suppress(ValueError):
+                read(path)
+    # One error is all that a user shall see.
+    assert not caplog.records
+
+
+def test_a_palette_is_colour_for_images_and_class_for_masks(tmp_path):
+    mask = np.array([[0, 1], [2, 3]])
+    write_mask_png(tmp_path / "m.png", mask)
+    assert np.array_equal(read_label(tmp_path / "m.png").data, mask)
+    assert read_image(tmp_path / "m.png").data.shape == (2, 2, 3)
 
 
 def test_a_coloured_mask_is_refused(tmp_path):

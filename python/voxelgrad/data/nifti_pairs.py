@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,7 @@ class NiftiPairs(Dataset):
         self._volumes = _list_volumes(self.root, images, label, patient)
         self._samples: Once[Sample] = Once()
         self._recent: list[str] = []
+        self._lock = threading.Lock()
         # (volume, slice) of each sample; a slice of None is the whole volume.
         self._index: list[tuple[int, int | None]] = [
             (v, k) for v in range(len(self._volumes)) for k in self._slices_of(v, mode, skip_empty)
@@ -140,10 +142,11 @@ class NiftiPairs(Dataset):
     def _sample_of(self, v: int) -> Sample:
         item = self._volumes[v]
         sample = self._samples.get(item.name, lambda: self._read(item))
-        self._recent = [name for name in self._recent if name != item.name] + [item.name]
-        for name in self._recent[: -self._keep]:
-            self._samples.forget(name)
-        self._recent = self._recent[-self._keep :]
+        with self._lock:
+            self._recent = [name for name in self._recent if name != item.name] + [item.name]
+            for name in self._recent[: -self._keep]:
+                self._samples.forget(name)
+            self._recent = self._recent[-self._keep :]
         return sample
 
     def _read(self, item: _Volume) -> Sample:
