@@ -6,6 +6,7 @@
 #include "ops/activation.hpp"
 #include "ops/augment.hpp"
 #include "ops/conv.hpp"
+#include "ops/interpolate.hpp"
 #include "ops/limits.hpp"
 #include "ops/norm.hpp"
 #include "ops/pool.hpp"
@@ -123,9 +124,18 @@ void define_pool(py::module_& m) {
 }
 
 void define_shape(py::module_& m) {
+    def(m, "transpose", vg::transpose, "input"_a, "output"_a, "axes"_a);
     def(m, "concat", vg::concat, "inputs"_a, "output"_a, "axis"_a);
     def(m, "slice_forward", vg::slice_forward, "input"_a, "output"_a, "start"_a);
     def(m, "pad_forward", vg::pad_forward, "input"_a, "output"_a, "before"_a, "mode"_a, "value"_a);
+    def(m, "pad_backward", vg::pad_backward, "grad_output"_a, "grad_input"_a, "before"_a, "mode"_a);
+}
+
+void define_interpolate(py::module_& m) {
+    def(m, "interpolate_forward", vg::interpolate_forward, "input"_a, "output"_a, "mode"_a,
+        "align_corners"_a);
+    def(m, "interpolate_backward", vg::interpolate_backward, "grad_output"_a, "grad_input"_a,
+        "mode"_a, "align_corners"_a);
 }
 
 }  // namespace
@@ -139,4 +149,5 @@ PYBIND11_MODULE(_cpu, m) {
     define_norm(m);
     define_pool(m);
     define_shape(m);
+    define_interpolate(m);
 }

@@ -44,19 +44,11 @@ int64_t window_places(const Dims& kernel_size) {
     return places;
 }
 
-template <class Small, class Large>
-void check_images(const char* op, const View<Small>& small, const View<Large>& large) {
-    check(small.rank >= 3 && small.rank <= window_axes + 2 && small.rank == large.rank &&
-              small[0] == large[0] && small.last() == large.last(),
-          op, ": the images ", small, " and ", large,
-          " must both be (N, *spatial, C) with 1 to 3 spatial axes");
-}
-
 // The tables of all spatial axes from the input's and the output's shape.
 template <class Input, class Output>
 std::vector<WindowAxis> pool_axes(const PoolSettings& pool, const View<Input>& input,
                                   const View<Output>& output, bool count_include_pad) {
-    check_images(pool.op, input, output);
+    check_window_images(pool.op, input, output);
     const int rank = input.rank - 2;
     check(pool.kernel_size.rank == rank && pool.stride.rank == rank && pool.padding.rank == rank,
           pool.op, ": kernel_size, stride and padding must have ", rank, " entries each");
@@ -70,15 +62,10 @@ std::vector<WindowAxis> pool_axes(const PoolSettings& pool, const View<Input>& i
     return axes;
 }
 
-std::vector<WindowAxis> transposed_axes(std::vector<WindowAxis> axes) {
-    for (WindowAxis& axis : axes) axis = transposed(axis);
-    return axes;
-}
-
 template <class Input, class Output>
 std::vector<WindowAxis> adaptive_axes(const char* op, const View<Input>& input,
                                       const View<Output>& output) {
-    check_images(op, input, output);
+    check_window_images(op, input, output);
     std::vector<WindowAxis> axes;
     for (int a = 1; a < input.rank - 1; ++a) {
         const int64_t m = input[a], n = output[a];
@@ -129,7 +116,7 @@ void max_pool_backward(View<const float> grad_output, View<const Index> indices,
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "grad_output", grad_output);
     auto axes = pool_axes({op, kernel_size, stride, padding}, grad_input, grad_output, true);
-    const WindowPlan plan(grad_input[0], transposed_axes(std::move(axes)), grad_input.last());
+    const WindowPlan plan(grad_input[0], transposed(std::move(axes)), grad_input.last());
     const auto& kernels = max_kernels(Index{});
     plan.for_rows([&](const WindowRow& row, int64_t first) {
         kernels.backward(row, grad_output.data, indices.data, grad_input.data + first);
@@ -156,7 +143,7 @@ void avg_pool_backward(View<const float> grad_output, View<float> grad_input,
                        const Dims& kernel_size, const Dims& stride, const Dims& padding,
                        bool count_include_pad) {
     const PoolSettings pool{"avg_pool_backward", kernel_size, stride, padding};
-    auto axes = transposed_axes(pool_axes(pool, grad_input, grad_output, count_include_pad));
+    auto axes = transposed(pool_axes(pool, grad_input, grad_output, count_include_pad));
     window_sum({grad_input[0], std::move(axes), grad_input.last()}, grad_output.data,
                grad_input.data);
 }
@@ -167,8 +154,7 @@ void adaptive_avg_pool_forward(View<const float> input, View<float> output) {
 }
 
 void adaptive_avg_pool_backward(View<const float> grad_output, View<float> grad_input) {
-    auto axes =
-        transposed_axes(adaptive_axes("adaptive_avg_pool_backward", grad_input, grad_output));
+    auto axes = transposed(adaptive_axes("adaptive_avg_pool_backward", grad_input, grad_output));
     window_sum({grad_input[0], std::move(axes), grad_input.last()}, grad_output.data,
                grad_input.data);
 }

@@ -25,6 +25,11 @@ WindowAxis transposed(const WindowAxis& axis) {
     return result;
 }
 
+std::vector<WindowAxis> transposed(std::vector<WindowAxis> axes) {
+    for (WindowAxis& axis : axes) axis = transposed(axis);
+    return axes;
+}
+
 WindowPlan::WindowPlan(std::int64_t samples, std::vector<WindowAxis> axes, std::int64_t channels)
     : samples_(samples), channels_(channels), axes_(std::move(axes)) {
     const WindowAxis unit{1, {0, 1}, {{0, 0, 1.0f}}};

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/check.hpp"
+#include "core/parallel_for.hpp"
 #include "core/view.hpp"
 #include "kernels/window.hpp"
 
@@ -27,6 +29,15 @@ struct WindowAxis {
 
 // Source and target change roles: every source position lists the targets that use it, in order.
 WindowAxis transposed(const WindowAxis& axis);
+std::vector<WindowAxis> transposed(std::vector<WindowAxis> axes);
+
+template <class Small, class Large>
+void check_window_images(const char* op, const View<Small>& small, const View<Large>& large) {
+    check(small.rank >= 3 && small.rank <= window_axes + 2 && small.rank == large.rank &&
+              small[0] == large[0] && small.last() == large.last(),
+          op, ": the images ", small, " and ", large,
+          " must both be (N, *spatial, C) with 1 to 3 spatial axes");
+}
 
 class WindowPlan {
  public:
@@ -49,12 +60,6 @@ class WindowPlan {
 
 // target = sum over the window of weight * source.
 void window_sum(const WindowPlan& plan, const float* source, float* target);
-
-}  // namespace voxelgrad
-
-#include "core/parallel_for.hpp"
-
-namespace voxelgrad {
 
 template <class Body>
 void WindowPlan::for_rows(Body&& body) const {

@@ -1,0 +1,19 @@
+// Resizing images (N, *spatial, C), 1 to 3 spatial axes.
+//
+// mode nearest: output position i shows input position floor(i * in / out). mode linear: it weighs
+// the two neighbours of (i + 1/2) * in / out - 1/2, or of i * (in - 1) / (out - 1) with
+// align_corners. The backward pass gathers, with the same weights.
+#pragma once
+
+#include <string>
+
+#include "core/view.hpp"
+
+namespace voxelgrad {
+
+void interpolate_forward(View<const float> input, View<float> output, const std::string& mode,
+                         bool align_corners);
+void interpolate_backward(View<const float> grad_output, View<float> grad_input,
+                          const std::string& mode, bool align_corners);
+
+}  // namespace voxelgrad

@@ -1,0 +1,58 @@
+#include <utility>
+
+#include "core/pool.hpp"
+#include "ops/pad_axis.hpp"
+#include "ops/shape.hpp"
+#include "ops/window.hpp"
+
+namespace voxelgrad {
+namespace {
+
+using std::int64_t;
+
+// Every inner position gathers from all the outer ones that show it.
+WindowAxis gather_axis(const PadAxis& axis, PadMode mode) {
+    WindowAxis shown{axis.inner, {0}, {}};
+    for (int64_t i = 0; i < axis.outer; ++i) {
+        shown.add(axis.source(i, mode), 0, 1.0f);
+        shown.finish_target();
+    }
+    return transposed(shown);
+}
+
+}  // namespace
+
+void pad_backward(View<const float> grad_output, View<float> grad_input, const Dims& before,
+                  const std::string& mode) {
+    const PadMode how = pad_mode("pad_backward", mode);
+    if (how == PadMode::constant) return slice_forward(grad_output, grad_input, before);
+    const int rank = grad_input.rank;
+    check(rank > 0 && grad_output.rank == rank && before.rank == rank, "pad_backward: grad_output ",
+          grad_output, ", grad_input ", grad_input,
+          " and before must have as many axes, at least one");
+    int last_padded = -1;
+    for (int a = 0; a < rank; ++a) {
+        check(grad_input[a] > 0 && before[a] >= 0 && before[a] + grad_input[a] <= grad_output[a],
+              "pad_backward: axis ", a, " of grad_input ", grad_input, " after ", before[a],
+              " elements does not fit in grad_output ", grad_output);
+        if (grad_output[a] > grad_input[a]) last_padded = a;
+    }
+    if (last_padded < 0) return slice_forward(grad_output, grad_input, before);
+
+    // One axis after the other, through two workspaces in turn.
+    Workspace<float> even(grad_output.size()), odd(grad_output.size());
+    const float* source = grad_output.data;
+    float* target = even.data();
+    for (int a = 0; a <= last_padded; ++a) {
+        const PadAxis axis{grad_input[a], grad_output[a], before[a]};
+        if (axis.is_whole()) continue;
+        if (a == last_padded) target = grad_input.data;
+        window_sum(
+            {grad_input.count(0, a), {gather_axis(axis, how)}, grad_output.count(a + 1, rank)},
+            source, target);
+        source = target;
+        target = target == even.data() ? odd.data() : even.data();
+    }
+}
+
+}  // namespace voxelgrad

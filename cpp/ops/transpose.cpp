@@ -1,0 +1,129 @@
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/check.hpp"
+#include "core/parallel_for.hpp"
+#include "ops/shape.hpp"
+
+namespace voxelgrad {
+namespace {
+
+using std::int64_t;
+
+constexpr int64_t tile = 16;    // a cache line of floats
+constexpr int64_t block = 128;  // a side of what one thread moves at a time
+
+// An axis of the output in its order: its length, and the steps between its elements.
+struct Axis {
+    int64_t length, input_step, output_step;
+};
+
+// Axes of the output without those of length 1; neighbours in both arrays become one.
+std::vector<Axis> merged_axes(const View<const float>& input, const Dims& order) {
+    std::vector<Axis> axes;
+    for (int i = 0; i < order.rank; ++i) {
+        const int source = static_cast<int>(order[i]);
+        const int64_t length = input[source];
+        const int64_t step = input.count(source + 1, input.rank);
+        if (length == 1) continue;
+        if (!axes.empty() && axes.back().input_step == length * step)
+            axes.back() = {axes.back().length * length, step, 0};
+        else
+            axes.push_back({length, step, 0});
+    }
+    if (axes.empty()) axes.push_back({1, 1, 1});
+    int64_t step = 1;
+    for (std::size_t a = axes.size(); a-- > 0; step *= axes[a].length) axes[a].output_step = step;
+    return axes;
+}
+
+struct Position {
+    int64_t input = 0, output = 0;
+};
+
+Position position_of(const std::vector<Axis>& axes, int64_t number) {
+    Position at;
+    for (std::size_t a = axes.size(); a-- > 0;) {
+        const int64_t i = number % axes[a].length;
+        number /= axes[a].length;
+        at.input += i * axes[a].input_step;
+        at.output += i * axes[a].output_step;
+    }
+    return at;
+}
+
+int64_t positions(const std::vector<Axis>& axes) {
+    int64_t count = 1;
+    for (const Axis& axis : axes) count *= axis.length;
+    return count;
+}
+
+// The last axis stays the last: its elements move together.
+void copy_lines(const float* input, float* output, std::vector<Axis> axes) {
+    const int64_t length = axes.back().length;
+    axes.pop_back();
+    constexpr int64_t grain = block * block;
+    parallel_for_ranges(
+        positions(axes), std::max<int64_t>(1, grain / length), [&](int64_t begin, int64_t end) {
+            for (int64_t number = begin; number < end; ++number)
+                std::memcpy(output + number * length, input + position_of(axes, number).input,
+                            static_cast<std::size_t>(length) * sizeof(float));
+        });
+}
+
+// output[r * output_step + c] = input[c * input_step + r], in tiles of whole cache lines.
+void transpose_block(const float* input, int64_t input_step, float* output, int64_t output_step,
+                     int64_t rows, int64_t columns) {
+    for (int64_t r = 0; r < rows; r += tile)
+        for (int64_t c = 0; c < columns; c += tile) {
+            const int64_t height = std::min(tile, rows - r), width = std::min(tile, columns - c);
+            const float* const source = input + c * input_step + r;
+            float* const target = output + r * output_step + c;
+            for (int64_t i = 0; i < height; ++i)
+                for (int64_t j = 0; j < width; ++j)
+                    target[i * output_step + j] = source[j * input_step + i];
+        }
+}
+
+// Matrices: their rows are the input's last axis, their columns the output's.
+void transpose_matrices(const float* input, float* output, std::vector<Axis> axes) {
+    const Axis column = axes.back();
+    axes.pop_back();
+    const auto last_of_input = std::find_if(axes.begin(), axes.end(),
+                                            [](const Axis& axis) { return axis.input_step == 1; });
+    const Axis row = *last_of_input;
+    axes.erase(last_of_input);
+    const int64_t bands = (row.length + block - 1) / block;
+    const int64_t strips = (column.length + block - 1) / block;
+    parallel_for(positions(axes) * bands * strips, [&](int64_t piece) {
+        const int64_t r = piece / strips % bands * block, c = piece % strips * block;
+        const Position at = position_of(axes, piece / strips / bands);
+        transpose_block(input + at.input + r + c * column.input_step, column.input_step,
+                        output + at.output + r * row.output_step + c, row.output_step,
+                        std::min(block, row.length - r), std::min(block, column.length - c));
+    });
+}
+
+}  // namespace
+
+void transpose(View<const float> input, View<float> output, const Dims& axes) {
+    check(axes.rank == input.rank && output.rank == input.rank, "transpose: input ", input,
+          ", output ", output, " and axes must have the same number of axes");
+    bool seen[max_rank] = {};
+    for (int i = 0; i < axes.rank; ++i) {
+        check(axes[i] >= 0 && axes[i] < input.rank && !seen[axes[i]], "transpose: axes must name ",
+              "every axis of input ", input, " once");
+        seen[axes[i]] = true;
+        check(output[i] == input[static_cast<int>(axes[i])], "transpose: axis ", i, " of output ",
+              output, " must have the length of axis ", axes[i], " of input ", input);
+    }
+    if (input.size() == 0) return;
+    const std::vector<Axis> merged = merged_axes(input, axes);
+    if (merged.back().input_step == 1)
+        copy_lines(input.data, output.data, merged);
+    else
+        transpose_matrices(input.data, output.data, merged);
+}
+
+}  // namespace voxelgrad
