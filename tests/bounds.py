@@ -1,10 +1,9 @@
 """How far a float32 result may be from the exact one: bounds derived from what is computed.
 
 One rounding has a relative error of at most u = 2^-24. A sum of n products, in whatever order, is
-off by at most gamma_n * sum |a||b|, gamma_n = n u / (1 - n u) (N. J. Higham, Accuracy and Stability
-of Numerical Algorithms, 2nd ed., eq. 3.4). Where an op is a sum of products (or quotients) of its
-inputs, sum |a||b| is what the reference gives for the absolute values of the inputs, and n what it
-gives for ones.
+off by at most gamma_n * sum |a||b| with gamma_n as in ``rounding.py``. Where an op is a sum of
+products (or quotients) of its inputs, sum |a||b| is what the reference gives for their absolute
+values, and n what it gives for ones.
 
 For the other ops the same calculus is done by hand to first order; a few roundings that do not grow
 with the problem (scaling, division, one call of exp or log) are counted as EXTRA.
@@ -31,21 +30,18 @@ def _absolute(arrays: Arrays) -> Arrays:
     return [a if a is None or a.dtype.kind == "i" else np.abs(a) for a in arrays]
 
 
-def _longest_sum(case: OpCase, arrays: Arrays, grad: np.ndarray) -> int:
-    """Return the number of terms in the longest sum of the forward and backward pass."""
-    if case.terms:
-        return case.terms
+def _terms(case: OpCase, arrays: Arrays, grad: np.ndarray) -> list[np.ndarray]:
+    """Return for each element of the output and of the gradients how many terms were added."""
     ones: Arrays = [None if a is None else np.ones_like(a) for a in arrays]
-    return int(
-        max(result.max() for result in evaluate(case, "reference", ones, np.ones_like(grad)))
-    )
+    return evaluate(case, "reference", ones, np.ones_like(grad))
 
 
 def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     """Sums of products or quotients of the inputs: gamma_n times the same on absolute values."""
     majorant = replace(case, op="add") if case.op == "sub" else case
     sums = evaluate(majorant, "reference", _absolute(arrays), np.abs(grad))
-    return [gamma(_longest_sum(case, arrays, grad)) * np.abs(s) for s in sums]
+    terms = [case.terms] * len(sums) if case.terms else _terms(case, arrays, grad)
+    return [gamma(n) * np.abs(total) for n, total in zip(terms, sums, strict=True)]
 
 
 def selection(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:

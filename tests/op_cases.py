@@ -238,5 +238,5 @@ CASES: list[OpCase] = [
 
 CONV_CASES = [c for c in CASES if c.op.startswith("conv") or c.op == "linear"]
 
-# Large enough that the work is split among threads; only compared with themselves.
+# Large enough that the work is split among threads and into blocks.
 LARGE_CASES: list[OpCase] = large_cases()

@@ -8,11 +8,11 @@ import pytest
 from bounds import bounds_of
 from comparison import assert_within
 from op_case import OpCase
-from op_cases import CASES, CONV_CASES
+from op_cases import CASES, CONV_CASES, LARGE_CASES
 from op_runs import problem_of, run_native, solve
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *LARGE_CASES], ids=lambda case: case.name)
 def test_output_and_gradients_are_within_the_rounding_bound(case: OpCase) -> None:
     problem = problem_of(case)
     bounds = bounds_of(case, problem.arrays, problem.grad)
