@@ -16,10 +16,12 @@ RUNTIME = {
     "memory_statistics",
     "memory_trim",
     "num_threads",
+    "run_fma",
+    "set_conv_algorithm",
     "set_isa",
     "set_num_threads",
 }
-AUGMENTATION = {"add_gaussian_noise", "resample_linear", "resample_nearest"}
+AUGMENTATION = {"add_gaussian_noise", "adjust_intensity", "resample_linear", "resample_nearest"}
 
 
 def _parameters(function: object) -> list[str]:
