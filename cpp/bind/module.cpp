@@ -4,13 +4,18 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "ops/activation.hpp"
+#include "ops/arithmetic.hpp"
 #include "ops/augment.hpp"
 #include "ops/conv.hpp"
+#include "ops/cross_entropy.hpp"
 #include "ops/interpolate.hpp"
 #include "ops/limits.hpp"
 #include "ops/norm.hpp"
+#include "ops/optim.hpp"
 #include "ops/pool.hpp"
+#include "ops/reduce.hpp"
 #include "ops/shape.hpp"
+#include "ops/softmax.hpp"
 
 namespace py = pybind11;
 using namespace pybind11::literals;
@@ -55,6 +60,35 @@ void define_activation(py::module_& m) {
         "alpha"_a);
     def(m, "activation_backward", vg::activation_backward, "kind"_a, "grad_output"_a, "saved"_a,
         "grad_input"_a, "alpha"_a);
+}
+
+void define_arithmetic(py::module_& m) {
+    def(m, "binary_forward", vg::binary_forward, "kind"_a, "a"_a, "b"_a, "output"_a);
+    def(m, "broadcast_to", vg::broadcast_to, "input"_a, "output"_a, "scale"_a);
+    def(m, "reduce_sum", vg::reduce_sum, "input"_a, "output"_a, "scale"_a);
+}
+
+void define_softmax(py::module_& m) {
+    def(m, "softmax_forward", vg::softmax_forward, "input"_a, "output"_a, "log"_a);
+    def(m, "softmax_backward", vg::softmax_backward, "grad_output"_a, "output"_a, "grad_input"_a,
+        "log"_a);
+}
+
+void define_loss(py::module_& m) {
+    def(m, "cross_entropy_forward", vg::cross_entropy_forward, "logits"_a, "labels"_a,
+        "class_weight"_a, "log_sum_exp"_a, "totals"_a, "ignore_index"_a);
+    def(m, "cross_entropy_backward", vg::cross_entropy_backward, "logits"_a, "labels"_a,
+        "class_weight"_a, "log_sum_exp"_a, "grad_logits"_a, "ignore_index"_a, "grad_scale"_a);
+}
+
+void define_optim(py::module_& m) {
+    def(m, "sgd_step", vg::sgd_step, "params"_a, "grads"_a, "buffers"_a, "lr"_a, "momentum"_a,
+        "nesterov"_a, "weight_decay"_a);
+    def(m, "adam_step", vg::adam_step, "params"_a, "grads"_a, "exp_avgs"_a, "exp_avg_sqs"_a, "lr"_a,
+        "beta1"_a, "beta2"_a, "eps"_a, "weight_decay"_a, "decoupled"_a, "step"_a);
+    def(m, "squared_norm", vg::squared_norm, "arrays"_a);
+    def(m, "scale_inplace", vg::scale_inplace, "arrays"_a, "factor"_a);
+    def(m, "all_finite", vg::all_finite, "array"_a);
 }
 
 void define_conv(py::module_& m) {
@@ -144,6 +178,10 @@ PYBIND11_MODULE(_cpu, m) {
     m.doc() = "voxelgrad's kernels for the CPU";
     define_runtime(m);
     define_activation(m);
+    define_arithmetic(m);
+    define_softmax(m);
+    define_loss(m);
+    define_optim(m);
     define_conv(m);
     define_augment(m);
     define_norm(m);

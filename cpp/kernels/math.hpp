@@ -1,6 +1,7 @@
-// exp and log on vectors of float, for *.isa.cpp files. Relative error below 2 units in the last
-// place (measured over the whole range). Polynomials are Taylor or Remez-like fits after the usual
-// range reduction (J.-M. Muller, Elementary Functions, 3rd ed., chapters 3 and 11).
+// exp, log and their kin on vectors of float, for *.isa.cpp files. Relative error of exp and log
+// below 2 units in the last place (measured over the whole range). Polynomials are Taylor or
+// Remez-like fits after the usual range reduction (J.-M. Muller, Elementary Functions, 3rd ed.,
+// chapters 3 and 11).
 #pragma once
 
 #include <cmath>
@@ -59,6 +60,37 @@ namespace {
     result = x == INFINITY ? x : result;
     result = x == 0.0f ? splat(-INFINITY) : result;
     return x < 0.0f || x != x ? splat(NAN) : result;
+}
+
+// log(1 + u) for 0 <= u <= 1, exact to the last places also for small u (Kahan's correction).
+[[gnu::always_inline]] inline Vec log1p(Vec u) {
+    const Vec one_plus = u + 1.0f;
+    const Vec lost = u - (one_plus - 1.0f);
+    return log(one_plus) + lost / one_plus;
+}
+
+// e^x - 1 for x <= 0: a short series near zero, where the difference would cancel.
+[[gnu::always_inline]] inline Vec expm1_negative(Vec x) {
+    Vec p = splat(1.0f / 5040);
+    p = p * x + 1.0f / 720;
+    p = p * x + 1.0f / 120;
+    p = p * x + 1.0f / 24;
+    p = p * x + 1.0f / 6;
+    p = p * x + 0.5f;
+    const Vec series = x + x * x * p;
+    return x > -0.5f ? series : exp(x) - 1.0f;
+}
+
+[[gnu::always_inline]] inline Vec sigmoid(Vec x) {
+    const Vec e = exp(-abs(x));
+    const Vec r = 1.0f / (e + 1.0f);
+    return x < 0.0f ? e * r : r;
+}
+
+[[gnu::always_inline]] inline Vec sqrt(Vec x) {
+    Vec result;
+    for (int lane = 0; lane < lanes; ++lane) result[lane] = __builtin_sqrtf(x[lane]);
+    return result;
 }
 
 }  // namespace

@@ -64,6 +64,26 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
     std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
 }
 
+// A whole vector, or its first n lanes at the end of a run; n may exceed `lanes`.
+[[gnu::always_inline]] inline Vec load_some(const float* p, std::int64_t n) {
+    return n >= lanes ? load(p) : load_first(p, static_cast<int>(n));
+}
+[[gnu::always_inline]] inline void store_some(float* p, Vec v, std::int64_t n) {
+    if (n >= lanes)
+        store(p, v);
+    else
+        store_first(p, v, static_cast<int>(n));
+}
+
+// Calls body(i, n) for every vector of a run; n < lanes for the last one only. In the loop over
+// whole vectors n is a constant, so load_some and store_some become plain loads and stores.
+template <class Body>
+[[gnu::always_inline]] inline void for_each_vector(std::int64_t count, Body body) {
+    std::int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) body(i, lanes);
+    if (i < count) body(i, static_cast<int>(count - i));
+}
+
 [[gnu::always_inline]] inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 [[gnu::always_inline]] inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
 [[gnu::always_inline]] inline Vec abs(Vec a) { return (Vec)((IntVec)a & 0x7FFFFFFF); }

@@ -1,0 +1,23 @@
+// Cross-entropy of rows of class scores. Labels have been checked; `tile`: tile_size(classes)
+// floats of scratch; class_weight may be null.
+#pragma once
+
+#include "kernels/class_rows.hpp"
+#include "kernels/dispatch.hpp"
+
+namespace voxelgrad {
+
+struct CrossEntropyKernels {
+    // Writes each row's log-sum-exp and {sum of weighted losses, sum of weights}.
+    void (*forward)(const float* logits, const std::int64_t* labels, const float* class_weight,
+                    float* log_sum_exp, std::int64_t rows, std::int64_t classes,
+                    std::int64_t ignore_index, float* tile, double* totals);
+    void (*backward)(const float* logits, const std::int64_t* labels, const float* class_weight,
+                     const float* log_sum_exp, float* grad_logits, std::int64_t rows,
+                     std::int64_t classes, std::int64_t ignore_index, float grad_scale,
+                     float* tile);
+};
+
+VOXELGRAD_KERNEL_TABLE(CrossEntropyKernels, cross_entropy)
+
+}  // namespace voxelgrad

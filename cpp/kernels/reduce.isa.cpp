@@ -1,0 +1,31 @@
+#include "kernels/reduce.hpp"
+
+#include "kernels/wide.hpp"
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+double sum_run(const float* input, std::int64_t count) {
+    WideSum even, odd;  // independent sums hide the latency of the addition
+    std::int64_t i = 0;
+    for (; i + 2 * lanes <= count; i += 2 * lanes) {
+        even.add(load(input + i));
+        odd.add(load(input + i + lanes));
+    }
+    double rest = 0.0;
+    for (; i < count; ++i) rest += static_cast<double>(input[i]);
+    return even.total() + odd.total() + rest;
+}
+
+void add_to(double* totals, const float* input, std::int64_t count) {
+    std::int64_t i = 0;
+    for (; i + wide_lanes <= count; i += wide_lanes)
+        store_wide(totals + i, load_wide(totals + i) + widen(load_half(input + i)));
+    for (; i < count; ++i) totals[i] += static_cast<double>(input[i]);
+}
+
+}  // namespace
+
+extern const ReduceKernels reduce = {sum_run, add_to};
+
+}  // namespace voxelgrad::VOXELGRAD_ISA

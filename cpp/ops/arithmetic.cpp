@@ -1,0 +1,189 @@
+#include "ops/arithmetic.hpp"
+
+#include <iterator>
+#include <memory>
+
+#include "core/check.hpp"
+#include "core/parallel_for.hpp"
+#include "core/pool.hpp"
+#include "kernels/arithmetic.hpp"
+
+namespace voxelgrad {
+namespace {
+
+constexpr std::int64_t grain = 1 << 15;      // elements a chunk: 128 KiB an array
+constexpr std::int64_t short_row = 256;      // rows below it are repeated until they are longer
+constexpr std::int64_t repeated_row = 1024;  // up to here
+
+struct Operand {
+    const float* data;
+    std::int64_t stride[max_rank];  // 0 along axes where the operand is repeated
+};
+
+// Both operands on the axes of the output; neighbouring axes that both operands go through in one
+// stride are one axis.
+struct Broadcast {
+    int rank = 0;
+    std::int64_t extent[max_rank];
+    Operand a, b;
+
+    std::int64_t inner() const { return extent[rank - 1]; }
+};
+
+Binary kind_of(const std::string& name) {
+    constexpr const char* names[] = {"add", "sub", "mul", "div", "maximum", "minimum"};
+    for (int i = 0; i < static_cast<int>(std::size(names)); ++i)
+        if (name == names[i]) return static_cast<Binary>(i);
+    fail("binary_forward: kind '", name, "' is unknown");
+}
+
+// Strides of an operand on the axes of `output`, with which its last axes are aligned.
+void set_strides(const View<const float>& operand, const View<float>& output,
+                 std::int64_t (&stride)[max_rank]) {
+    std::int64_t dense = 1;
+    for (int axis = output.rank - 1; axis >= 0; --axis) {
+        const int own_axis = axis - (output.rank - operand.rank);
+        const std::int64_t extent = own_axis < 0 ? 1 : operand[own_axis];
+        stride[axis] = extent == 1 ? 0 : dense;
+        dense *= extent;
+    }
+}
+
+bool continues(const Operand& operand, int axis, std::int64_t stride, std::int64_t extent) {
+    return operand.stride[axis] == stride * extent;
+}
+
+Broadcast collapse(const View<const float>& a, const View<const float>& b,
+                   const View<float>& output) {
+    std::int64_t stride_a[max_rank], stride_b[max_rank];
+    set_strides(a, output, stride_a);
+    set_strides(b, output, stride_b);
+    Broadcast problem{.rank = 1, .extent = {1}, .a = {a.data, {}}, .b = {b.data, {}}};
+    for (int axis = 0; axis < output.rank; ++axis) {
+        const std::int64_t extent = output[axis];
+        if (extent == 1) continue;
+        int last = problem.rank - 1;
+        const bool merges = continues(problem.a, last, stride_a[axis], extent) &&
+                            continues(problem.b, last, stride_b[axis], extent);
+        if (problem.extent[last] == 1)
+            problem.extent[last] = extent;
+        else if (merges)
+            problem.extent[last] *= extent;
+        else
+            problem.extent[last = problem.rank++] = extent;
+        problem.a.stride[last] = stride_a[axis];
+        problem.b.stride[last] = stride_b[axis];
+    }
+    return problem;
+}
+
+// The largest number of rows that divides `rows` and is at most `most`.
+std::int64_t largest_divisor(std::int64_t rows, std::int64_t most) {
+    std::int64_t divisor = std::min(rows, most);
+    while (rows % divisor != 0) --divisor;
+    return divisor;
+}
+
+// Where `operand` repeats short rows (a bias over pixels), it is written out with several rows one
+// after the other, so that the inner loop is long. Returns the memory of the longer rows.
+std::unique_ptr<Workspace<float>> lengthen_rows(Broadcast& problem, Operand& operand,
+                                                Operand& other) {
+    const int inner = problem.rank - 1, outer = inner - 1;
+    if (outer < 0 || problem.inner() >= short_row || operand.stride[inner] != 1 ||
+        operand.stride[outer] != 0 ||
+        !continues(other, outer, other.stride[inner], problem.inner()))
+        return nullptr;
+    const std::int64_t length = problem.inner();
+    const std::int64_t copies = largest_divisor(problem.extent[outer], repeated_row / length);
+    std::int64_t rows = 1;
+    for (int axis = 0; axis < outer; ++axis)
+        rows *= operand.stride[axis] ? problem.extent[axis] : 1;
+    auto longer = std::make_unique<Workspace<float>>(rows * copies * length);
+    for (std::int64_t i = 0; i < rows * copies; ++i)
+        std::copy_n(operand.data + i / copies * length, length, longer->data() + i * length);
+
+    operand.data = longer->data();
+    for (int axis = 0; axis < outer; ++axis) operand.stride[axis] *= copies;
+    problem.extent[outer] /= copies;
+    problem.extent[inner] *= copies;
+    other.stride[outer] *= copies;
+    return longer;
+}
+
+// Calls body(offset_a, offset_b, position, count) for the runs of the inner axis that make up the
+// output's elements [begin, end).
+template <class Body>
+void for_each_run(const Broadcast& problem, std::int64_t begin, std::int64_t end, Body body) {
+    const int inner = problem.rank - 1;
+    while (begin < end) {
+        std::int64_t row = begin / problem.inner();
+        const std::int64_t column = begin - row * problem.inner();
+        const std::int64_t count = std::min(problem.inner() - column, end - begin);
+        std::int64_t a = column * problem.a.stride[inner], b = column * problem.b.stride[inner];
+        for (int axis = inner - 1; axis >= 0; --axis) {
+            const std::int64_t rest = axis == 0 ? 0 : row / problem.extent[axis];
+            const std::int64_t place = row - rest * problem.extent[axis];
+            a += place * problem.a.stride[axis];
+            b += place * problem.b.stride[axis];
+            row = rest;
+        }
+        body(a, b, begin, count);
+        begin += count;
+    }
+}
+
+void run(Binary kind, const View<const float>& a, const View<const float>& b,
+         const View<float>& output) {
+    if (output.size() == 0) return;
+    Broadcast problem = collapse(a, b, output);
+    auto longer = lengthen_rows(problem, problem.a, problem.b);
+    if (!longer) longer = lengthen_rows(problem, problem.b, problem.a);
+    const auto& kernels = arithmetic_kernels();
+    const std::int64_t step_a = problem.a.stride[problem.rank - 1];
+    const std::int64_t step_b = problem.b.stride[problem.rank - 1];
+    parallel_for_ranges(output.size(), grain, [&](std::int64_t begin, std::int64_t end) {
+        for_each_run(problem, begin, end,
+                     [&](std::int64_t at_a, std::int64_t at_b, std::int64_t at, std::int64_t n) {
+                         kernels.binary(kind, problem.a.data + at_a, step_a, problem.b.data + at_b,
+                                        step_b, output.data + at, n);
+                     });
+    });
+}
+
+// The extent of `view` along an axis of an array with `rank` axes, to whose end it is aligned.
+std::int64_t extent_at(const View<const float>& view, int axis, int rank) {
+    const int own_axis = axis - (rank - view.rank);
+    return own_axis < 0 ? 1 : view[own_axis];
+}
+
+void check_broadcast(const View<const float>& a, const View<const float>& b,
+                     const View<float>& output) {
+    bool fits = std::max(a.rank, b.rank) == output.rank;
+    for (int axis = 0; fits && axis < output.rank; ++axis) {
+        const std::int64_t in_a = extent_at(a, axis, output.rank);
+        const std::int64_t in_b = extent_at(b, axis, output.rank);
+        fits =
+            (in_a == in_b || in_a == 1 || in_b == 1) && output[axis] == (in_a == 1 ? in_b : in_a);
+    }
+    check(fits, "binary_forward: a ", a, " and b ", b, " do not broadcast to output ", output);
+}
+
+}  // namespace
+
+void binary_forward(const std::string& kind, View<const float> a, View<const float> b,
+                    View<float> output) {
+    const Binary operation = kind_of(kind);
+    check_broadcast(a, b, output);
+    run(operation, a, b, output);
+}
+
+void broadcast_to(View<const float> input, View<float> output, double scale) {
+    bool fits = input.rank == output.rank;
+    for (int axis = 0; fits && axis < output.rank; ++axis)
+        fits = input[axis] == output[axis] || input[axis] == 1;
+    check(fits, "broadcast_to: input ", input, " does not expand to output ", output);
+    const float factor = static_cast<float>(scale);
+    run(Binary::mul, input, View<const float>{.data = &factor}, output);
+}
+
+}  // namespace voxelgrad

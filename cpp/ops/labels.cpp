@@ -1,0 +1,57 @@
+#include "ops/labels.hpp"
+
+#include <string>
+
+#include "core/check.hpp"
+
+namespace voxelgrad {
+namespace {
+
+// The position of a flat index, as Python writes a tuple.
+std::string position(const View<const std::int64_t>& labels, std::int64_t index) {
+    std::string text;
+    for (int axis = labels.rank - 1; axis >= 0; --axis) {
+        const std::string place = std::to_string(index % labels[axis]);
+        text = text.empty() ? place + (labels.rank == 1 ? "," : "") : place + ", " + text;
+        index /= labels[axis];
+    }
+    return "(" + text + ")";
+}
+
+}  // namespace
+
+void check_labels(const char* op, const View<const std::int64_t>& labels, std::int64_t begin,
+                  std::int64_t end, std::int64_t classes, std::int64_t ignore_index) {
+    for (std::int64_t i = begin; i < end; ++i) {
+        const std::int64_t label = labels.data[i];
+        // As unsigned, negative labels are large.
+        if (static_cast<std::uint64_t>(label) >= static_cast<std::uint64_t>(classes) &&
+            label != ignore_index) [[unlikely]]
+            fail(op, ": label ", label, " at index ", position(labels, i), " (element ", i,
+                 ") is outside [0, ", classes, ") and is not ignore_index ", ignore_index,
+                 "; correct the labels or give more classes");
+    }
+}
+
+void check_label_shape(const char* op, const char* name, const View<const float>& scores,
+                       const View<const std::int64_t>& labels) {
+    bool fits = scores.rank == labels.rank + 1;
+    for (int axis = 0; fits && axis < labels.rank; ++axis) fits = scores[axis] == labels[axis];
+    check(fits, op, ": ", name, ' ', scores, " must have the shape of labels ", labels,
+          " and one axis more, the classes");
+    constexpr std::int64_t most_classes = 1 << 20;
+    check(scores.last() <= most_classes, op, ": ", scores.last(), " classes; at most ",
+          most_classes, " are supported");
+}
+
+void check_class_weight(const char* op, const OptionalView<const float>& class_weight,
+                        std::int64_t classes) {
+    check(!class_weight || (class_weight.rank == 1 && class_weight[0] == classes), op,
+          ": class_weight ", class_weight, " must be (", classes, ")");
+}
+
+void check_totals(const char* op, const View<double>& totals) {
+    check(totals.rank == 1 && totals[0] == 2, op, ": totals ", totals, " must be (2)");
+}
+
+}  // namespace voxelgrad

@@ -1,0 +1,140 @@
+#include "ops/reduce.hpp"
+
+#include <memory>
+
+#include "core/check.hpp"
+#include "core/parallel_for.hpp"
+#include "core/pool.hpp"
+#include "kernels/reduce.hpp"
+#include "ops/arithmetic.hpp"
+
+namespace voxelgrad {
+namespace {
+
+constexpr std::int64_t block_elements = 1 << 16;  // what one task sums up
+constexpr std::int64_t least_rows = 64;           // of a task: bounds the memory of partial sums
+constexpr std::int64_t totals_length = 2048;      // running sums of a task: 16 KiB, stays in L1
+
+double sum(const float* input, std::int64_t count) { return reduce_kernels().sum(input, count); }
+
+double sum(const double* input, std::int64_t count) {
+    double total = 0.0;
+    for (std::int64_t i = 0; i < count; ++i) total += input[i];
+    return total;
+}
+
+void add_to(double* totals, const float* input, std::int64_t count) {
+    reduce_kernels().add_to(totals, input, count);
+}
+
+void add_to(double* totals, const double* input, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) totals[i] += input[i];
+}
+
+// Writes the sums over the rows of (rows, columns), which lie `pitch` elements apart. Short rows
+// that touch each other are summed several at a time, which makes the inner loop long.
+template <class T>
+void sum_columns(const T* input, std::int64_t rows, std::int64_t columns, std::int64_t pitch,
+                 double* output) {
+    double totals[totals_length];
+    const std::int64_t fitting = std::min(rows, totals_length / columns);
+    const std::int64_t together = pitch == columns ? fitting : 1;
+    std::fill_n(totals, together * columns, 0.0);
+    for (std::int64_t row = 0; row < rows; row += together)
+        add_to(totals, input + row * pitch, std::min(together, rows - row) * columns);
+    std::copy_n(totals, columns, output);
+    for (std::int64_t row = 1; row < together; ++row)
+        add_to(output, totals + row * columns, columns);
+}
+
+// (outer, reduced, inner) -> (outer, inner). Blocks of rows are summed on their own, then the sums
+// of the blocks in the same way.
+template <class T>
+void reduce_middle(const T* input, std::int64_t outer, std::int64_t reduced, std::int64_t inner,
+                   double* output) {
+    const std::int64_t block = std::max(least_rows, block_elements / inner);
+    const std::int64_t blocks = (reduced + block - 1) / block;
+    const std::int64_t width = std::min(inner, totals_length);
+    const std::int64_t strips = (inner + width - 1) / width;
+    const Workspace<double> partial(blocks == 1 ? 0 : outer * blocks * inner);
+    double* const sums = blocks == 1 ? output : partial.data();
+
+    const std::int64_t task_elements = std::min(block, reduced) * width;
+    const std::int64_t tasks_per_chunk = std::max<std::int64_t>(1, block_elements / task_elements);
+    parallel_for_ranges(
+        outer * blocks * strips, tasks_per_chunk, [&](std::int64_t task, std::int64_t end) {
+            for (; task < end; ++task) {
+                const std::int64_t strip = task % strips, segment = task / strips;
+                const std::int64_t first = segment % blocks * block;
+                const std::int64_t rows = std::min(block, reduced - first);
+                const std::int64_t column = strip * width,
+                                   columns = std::min(width, inner - column);
+                const T* const from = input + (segment / blocks * reduced + first) * inner + column;
+                double* const to = sums + segment * inner + column;
+                if (inner == 1)
+                    *to = sum(from, rows);
+                else
+                    sum_columns(from, rows, columns, inner, to);
+            }
+        });
+    if (blocks > 1) reduce_middle(partial.data(), outer, blocks, inner, output);
+}
+
+// Neighbouring axes that are all kept or all summed are one axis.
+struct Groups {
+    int count = 0;
+    std::int64_t extent[max_rank];
+    bool reduced[max_rank];
+};
+
+Groups group_axes(const View<const float>& input, const View<float>& output) {
+    Groups groups;
+    for (int axis = 0; axis < input.rank; ++axis) {
+        if (input[axis] == 1) continue;
+        const bool reduced = output[axis] == 1;
+        if (groups.count > 0 && groups.reduced[groups.count - 1] == reduced) {
+            groups.extent[groups.count - 1] *= input[axis];
+            continue;
+        }
+        groups.extent[groups.count] = input[axis];
+        groups.reduced[groups.count++] = reduced;
+    }
+    return groups;
+}
+
+}  // namespace
+
+void reduce_sum(View<const float> input, View<float> output, double scale) {
+    bool fits = input.rank == output.rank;
+    for (int axis = 0; fits && axis < output.rank; ++axis)
+        fits = output[axis] == input[axis] || output[axis] == 1;
+    check(fits, "reduce_sum: output ", output, " must be input ", input,
+          " with 1 in place of the summed extents");
+    if (same_shape(input, output)) return broadcast_to(input, output, scale);
+    if (input.size() == 0) {
+        std::fill_n(output.data, output.size(), 0.0f);
+        return;
+    }
+
+    const Groups groups = group_axes(input, output);
+    std::int64_t outer = input.size(), inner = 1;
+    std::unique_ptr<Workspace<double>> sums;
+    for (int group = groups.count - 1; group >= 0; --group) {
+        const std::int64_t extent = groups.extent[group];
+        outer /= extent;
+        if (!groups.reduced[group]) {
+            inner *= extent;
+            continue;
+        }
+        auto next = std::make_unique<Workspace<double>>(outer * inner);
+        if (sums)
+            reduce_middle(sums->data(), outer, extent, inner, next->data());
+        else
+            reduce_middle(input.data, outer, extent, inner, next->data());
+        sums = std::move(next);
+    }
+    for (std::int64_t i = 0; i < output.size(); ++i)
+        output.data[i] = static_cast<float>(scale * (*sums)[i]);
+}
+
+}  // namespace voxelgrad

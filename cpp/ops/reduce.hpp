@@ -1,0 +1,12 @@
+// Sums over axes.
+#pragma once
+
+#include "core/view.hpp"
+
+namespace voxelgrad {
+
+// output = scale * sum of input over the axes where output has extent 1 (as many axes). Accumulated
+// in double; the order is fixed by the shape.
+void reduce_sum(View<const float> input, View<float> output, double scale);
+
+}  // namespace voxelgrad
