@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(**{**vars(SETTINGS), "seed": args.seed, "epochs": args.epochs})
     tell(f"{NOTE}; training on {_TRAIN} phantoms of {_SIZE[0]} x {_SIZE[1]} pixels")
     train_set = PhantomDataset(_TRAIN, seed=2 * args.seed, size=_SIZE)
-    held_out = remembered(PhantomDataset(_HELD_OUT, seed=2 * args.seed + 1, size=_SIZE), 0)
-    model = train_segmentation(remembered(train_set, 0), CLASSES, len(MODALITIES), settings, folder)
+    held_out = remembered(PhantomDataset(_HELD_OUT, seed=2 * args.seed + 1, size=_SIZE))
+    model = train_segmentation(remembered(train_set), CLASSES, len(MODALITIES), settings, folder)
     results = Results(CLASSES)
     for volume in predict_volumes(model, held_out, settings.batch_size, "testing"):
         results.add(volume)

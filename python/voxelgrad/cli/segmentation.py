@@ -61,12 +61,10 @@ class Survey:
     Attributes:
         channels: Of every image.
         classes: One more than the highest class.
-        bytes: Of all images and masks in memory.
     """
 
     channels: int
     classes: int
-    bytes: int
 
 
 def survey(dataset: Dataset) -> Survey:
@@ -76,7 +74,7 @@ def survey(dataset: Dataset) -> Survey:
         ValueError: If a sample cannot be read, has no mask, a mask that cannot be one, or another
             number of channels.
     """
-    channels, highest, size = 0, 0, 0
+    channels, highest = 0, 0
     for index in range(len(dataset)):
         sample = dataset[index]
         if not isinstance(sample.label, np.ndarray):
@@ -93,12 +91,12 @@ def survey(dataset: Dataset) -> Survey:
                 f"{sample.name}: its mask holds class {highest}; at most {_MOST_CLASSES - 1} is "
                 "allowed; was an image given in place of the mask?"
             )
-        size += sample.image.nbytes + sample.label.nbytes
-    return Survey(channels, max(highest + 1, 2), size)
+    return Survey(channels, max(highest + 1, 2))
 
 
-def remembered(dataset: Dataset, size: int) -> Dataset:
-    """Return the dataset, keeping its samples in memory if they are small enough."""
+def remembered(dataset: Dataset) -> Dataset:
+    """Return the dataset, keeping its samples in memory if the first says that they fit."""
+    size = dataset[0].image.nbytes * len(dataset)
     return Cached(dataset) if size <= _CACHE_LIMIT else dataset
 
 

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
     folder = writable_folder(args.out)
     settings, held_out = _options(args, folder)
     mode: Any = "slices" if settings.dims == 2 else "volumes"
-    dataset = open_folder(args.data, mode=mode)
+    dataset = remembered(open_folder(args.data, mode=mode))
     train_set, test_set = _split(dataset, folder, args.resume, held_out, settings.seed)
     tell(f"reading {len(dataset)} images of {len(set(dataset.cases))} patients")
     found = survey(dataset)
@@ -127,10 +127,9 @@ def run(args: argparse.Namespace) -> None:
         write_json(folder / "settings.json", {**asdict(settings), "held_out": held_out})
         write_json(folder / "split.json", _split_json(train_set, test_set, settings.seed))
     class_names = class_names_for(found.classes)
-    remembered_set = remembered(train_set, found.bytes)
     try:
         model = train_segmentation(
-            remembered_set, class_names, found.channels, settings, folder, args.resume
+            train_set, class_names, found.channels, settings, folder, args.resume
         )
     except KeyboardInterrupt:
         if (folder / CHECKPOINT).exists():
