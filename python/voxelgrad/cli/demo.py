@@ -10,7 +10,9 @@ from voxelgrad.cli.arguments import Commands, add_command, add_threads, at_least
 from voxelgrad.cli.pictures import check_pictures, make_row, save_pictures
 from voxelgrad.cli.results import Results, predict_volumes, tell, write_json
 from voxelgrad.cli.segmentation import MODEL, Settings, remembered, train_segmentation
-from voxelgrad.data.phantom import CLASSES, MODALITIES, PhantomDataset
+from voxelgrad.data import PHANTOM_CLASSES as CLASSES
+from voxelgrad.data import PHANTOM_MODALITIES as MODALITIES
+from voxelgrad.data import PhantomDataset
 from voxelgrad.train.folder import writable_folder
 
 NOTE = "synthetic phantom: a drawing, no patient"

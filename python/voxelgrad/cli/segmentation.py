@@ -11,7 +11,17 @@ import numpy as np
 
 import voxelgrad
 from voxelgrad import ops, optim
-from voxelgrad.data import Augment, Cached, DataLoader, Dataset, Standardise
+from voxelgrad.data import (
+    Augment,
+    Cached,
+    Compose,
+    DataLoader,
+    Dataset,
+    RandomPatch,
+    Sample,
+    Standardise,
+)
+from voxelgrad.data.loader import Transform
 from voxelgrad.models import UNet
 from voxelgrad.train import Checkpoint, History, Learner, ProgressBar
 from voxelgrad.train.inference import Loss
@@ -24,6 +34,7 @@ LOSSES: dict[str, Loss] = {
 }
 CHECKPOINT = "last.ckpt.safetensors"
 MODEL = "model.safetensors"
+_PATCH = {2: 160, 3: 64}
 _CACHE_LIMIT = 4 << 30
 _MOST_CLASSES = 64
 
@@ -41,6 +52,8 @@ class Settings:
         loss: A key of ``LOSSES``.
         augment: Whether training samples are changed at random.
         dims: 2 trains on slices, 3 on volumes.
+        patch: Voxels along each axis of the random pieces that it trains on, half of them around a
+            labelled voxel; 0 trains on whole images, None is 160 in 2D and 64 in 3D.
         seed: Weights, order, augmentation and, in ``train``, the split.
     """
 
@@ -51,6 +64,7 @@ class Settings:
     loss: str = "dice_ce"
     augment: bool = True
     dims: int = 2
+    patch: int | None = None
     seed: int = 0
 
 
@@ -136,7 +150,7 @@ def train_segmentation(
         settings.batch_size,
         shuffle=True,
         seed=settings.seed,
-        augment=Augment() if settings.augment else None,
+        augment=_transform(train_set[0], model.divisor, settings),
         **(loader_options or {}),
     )
     optimizer = optim.Adam(model.parameters(), lr=settings.lr)
@@ -189,6 +203,19 @@ def class_names_for(classes: int) -> list[str]:
     if classes == 2:
         return ["background", "tumour"]
     return ["background", *(f"class {k}" for k in range(1, classes))]
+
+
+def _transform(sample: Sample, divisor: int, settings: Settings) -> Transform | None:
+    """Return what happens to a training sample before it is seen."""
+    patch = _PATCH[settings.dims] if settings.patch is None else settings.patch
+    steps: list[Transform] = []
+    if patch:
+        # Nothing is gained by pieces beyond the image, nor by lengths that the model must pad.
+        lengths = [min(patch, length) for length in sample.image.shape[:-1]]
+        steps.append(RandomPatch(tuple(-(-length // divisor) * divisor for length in lengths)))
+    if settings.augment:
+        steps.append(Augment())
+    return Compose(tuple(steps)) if steps else None
 
 
 def _schedule(optimizer: optim.Optimizer, steps: int) -> optim.Schedule:
