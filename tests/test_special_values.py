@@ -128,7 +128,7 @@ def test_a_window_of_minus_infinity_finds_a_voxel_of_the_image() -> None:
 
 @pytest.mark.parametrize("log", [True, False])
 def test_softmax_of_large_logits_does_not_overflow(log: bool) -> None:
-    logits = np.array([[1e4, 1e4 - 1.0, -1e4], [-3e38, 3e38, 0.0]], np.float32)
+    logits = np.array([[1e4, 1e4 - 1.0, -1e4], [-1e38, 1e38, 0.0]], np.float32)
     result, expected = np.empty_like(logits), np.empty(logits.shape)
     reference.softmax_forward(logits, expected, log)
     cpu.softmax_forward(logits, result, log)

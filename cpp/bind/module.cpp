@@ -8,10 +8,14 @@
 #include "ops/augment.hpp"
 #include "ops/conv.hpp"
 #include "ops/cross_entropy.hpp"
+#include "ops/dice.hpp"
+#include "ops/dropout.hpp"
+#include "ops/focal.hpp"
 #include "ops/interpolate.hpp"
 #include "ops/limits.hpp"
 #include "ops/norm.hpp"
 #include "ops/optim.hpp"
+#include "ops/pointwise_loss.hpp"
 #include "ops/pool.hpp"
 #include "ops/reduce.hpp"
 #include "ops/shape.hpp"
@@ -79,6 +83,24 @@ void define_loss(py::module_& m) {
         "class_weight"_a, "log_sum_exp"_a, "totals"_a, "ignore_index"_a);
     def(m, "cross_entropy_backward", vg::cross_entropy_backward, "logits"_a, "labels"_a,
         "class_weight"_a, "log_sum_exp"_a, "grad_logits"_a, "ignore_index"_a, "grad_scale"_a);
+    def(m, "focal_forward", vg::focal_forward, "logits"_a, "labels"_a, "class_weight"_a, "totals"_a,
+        "gamma"_a, "ignore_index"_a);
+    def(m, "focal_backward", vg::focal_backward, "logits"_a, "labels"_a, "class_weight"_a,
+        "grad_logits"_a, "gamma"_a, "ignore_index"_a, "grad_scale"_a);
+    def(m, "bce_with_logits_forward", vg::bce_with_logits_forward, "logits"_a, "targets"_a,
+        "totals"_a, "pos_weight"_a);
+    def(m, "bce_with_logits_backward", vg::bce_with_logits_backward, "logits"_a, "targets"_a,
+        "grad_logits"_a, "pos_weight"_a, "grad_scale"_a);
+    def(m, "distance_forward", vg::distance_forward, "kind"_a, "input"_a, "target"_a, "totals"_a);
+    def(m, "distance_backward", vg::distance_backward, "kind"_a, "input"_a, "target"_a,
+        "grad_input"_a, "grad_scale"_a);
+    def(m, "dice_sums", vg::dice_sums, "probabilities"_a, "labels"_a, "sums"_a, "ignore_index"_a);
+    def(m, "dice_backward", vg::dice_backward, "labels"_a, "coefficient_intersection"_a,
+        "coefficient_sum"_a, "grad_probabilities"_a, "ignore_index"_a);
+}
+
+void define_dropout(py::module_& m) {
+    def(m, "dropout", vg::dropout, "input"_a, "output"_a, "p"_a, "seed"_a);
 }
 
 void define_optim(py::module_& m) {
@@ -181,6 +203,7 @@ PYBIND11_MODULE(_cpu, m) {
     define_arithmetic(m);
     define_softmax(m);
     define_loss(m);
+    define_dropout(m);
     define_optim(m);
     define_conv(m);
     define_augment(m);

@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "core/check.hpp"
-
 namespace voxelgrad {
 namespace {
 
@@ -31,17 +29,6 @@ void check_labels(const char* op, const View<const std::int64_t>& labels, std::i
                  ") is outside [0, ", classes, ") and is not ignore_index ", ignore_index,
                  "; correct the labels or give more classes");
     }
-}
-
-void check_label_shape(const char* op, const char* name, const View<const float>& scores,
-                       const View<const std::int64_t>& labels) {
-    bool fits = scores.rank == labels.rank + 1;
-    for (int axis = 0; fits && axis < labels.rank; ++axis) fits = scores[axis] == labels[axis];
-    check(fits, op, ": ", name, ' ', scores, " must have the shape of labels ", labels,
-          " and one axis more, the classes");
-    constexpr std::int64_t most_classes = 1 << 20;
-    check(scores.last() <= most_classes, op, ": ", scores.last(), " classes; at most ",
-          most_classes, " are supported");
 }
 
 void check_class_weight(const char* op, const OptionalView<const float>& class_weight,

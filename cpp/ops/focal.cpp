@@ -1,0 +1,50 @@
+#include "ops/focal.hpp"
+
+#include "core/check.hpp"
+#include "kernels/focal.hpp"
+#include "ops/chunked_totals.hpp"
+#include "ops/labels.hpp"
+
+namespace voxelgrad {
+
+void focal_forward(View<const float> logits, View<const std::int64_t> labels,
+                   OptionalView<const float> class_weight, View<double> totals, double gamma,
+                   std::int64_t ignore_index) {
+    constexpr const char* op = "focal_loss";
+    check_label_shape(op, "logits", logits, labels);
+    check_class_weight(op, class_weight, logits.last());
+    check_totals(op, totals);
+    const std::int64_t classes = logits.last();
+    const auto& kernels = focal_kernels();
+    sum_chunks(labels.size(), rows_per_chunk(classes), totals,
+               [&](std::int64_t begin, std::int64_t end, double* chunk_totals) {
+                   check_labels(op, labels, begin, end, classes, ignore_index);
+                   const Workspace<float> tile(tile_size(classes));
+                   kernels.forward(logits.data + begin * classes, labels.data + begin,
+                                   class_weight.data, end - begin, classes,
+                                   static_cast<float>(gamma), ignore_index, tile.data(),
+                                   chunk_totals);
+               });
+}
+
+void focal_backward(View<const float> logits, View<const std::int64_t> labels,
+                    OptionalView<const float> class_weight, View<float> grad_logits, double gamma,
+                    std::int64_t ignore_index, double grad_scale) {
+    constexpr const char* op = "focal_backward";
+    check_label_shape(op, "logits", logits, labels);
+    check_class_weight(op, class_weight, logits.last());
+    check_same_shape(op, "logits", logits, "grad_logits", grad_logits);
+    const std::int64_t classes = logits.last();
+    if (logits.size() == 0) return;
+    const auto& kernels = focal_kernels();
+    parallel_for_ranges(
+        labels.size(), rows_per_chunk(classes), [&](std::int64_t begin, std::int64_t end) {
+            const Workspace<float> tile(tile_size(classes));
+            kernels.backward(logits.data + begin * classes, labels.data + begin, class_weight.data,
+                             grad_logits.data + begin * classes, end - begin, classes,
+                             static_cast<float>(gamma), ignore_index,
+                             static_cast<float>(grad_scale), tile.data());
+        });
+}
+
+}  // namespace voxelgrad

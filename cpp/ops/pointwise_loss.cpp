@@ -1,0 +1,77 @@
+#include "ops/pointwise_loss.hpp"
+
+#include "core/check.hpp"
+#include "kernels/pointwise_loss.hpp"
+#include "ops/chunked_totals.hpp"
+#include "ops/labels.hpp"
+
+namespace voxelgrad {
+namespace {
+
+constexpr std::int64_t grain = 1 << 15;  // elements a chunk
+
+Distance kind_of(const std::string& name) {
+    if (name == "mse") return Distance::mse;
+    if (name == "l1") return Distance::l1;
+    fail("distance: kind '", name, "' is unknown; choose mse or l1");
+}
+
+}  // namespace
+
+void bce_with_logits_forward(View<const float> logits, View<const float> targets,
+                             View<double> totals, double pos_weight) {
+    constexpr const char* op = "bce_with_logits_forward";
+    check_same_shape(op, "logits", logits, "targets", targets);
+    check_totals(op, totals);
+    const auto& kernels = pointwise_loss_kernels();
+    sum_chunks(logits.size(), grain, totals,
+               [&](std::int64_t begin, std::int64_t end, double* chunk_totals) {
+                   chunk_totals[0] = kernels.bce(logits.data + begin, targets.data + begin,
+                                                 end - begin, static_cast<float>(pos_weight));
+                   chunk_totals[1] = static_cast<double>(end - begin);
+               });
+}
+
+void bce_with_logits_backward(View<const float> logits, View<const float> targets,
+                              View<float> grad_logits, double pos_weight, double grad_scale) {
+    constexpr const char* op = "bce_with_logits_backward";
+    check_same_shape(op, "logits", logits, "targets", targets);
+    check_same_shape(op, "logits", logits, "grad_logits", grad_logits);
+    const auto& kernels = pointwise_loss_kernels();
+    parallel_for_ranges(logits.size(), grain, [&](std::int64_t begin, std::int64_t end) {
+        kernels.bce_backward(logits.data + begin, targets.data + begin, grad_logits.data + begin,
+                             end - begin, static_cast<float>(pos_weight),
+                             static_cast<float>(grad_scale));
+    });
+}
+
+void distance_forward(const std::string& kind, View<const float> input, View<const float> target,
+                      View<double> totals) {
+    constexpr const char* op = "distance_forward";
+    check_same_shape(op, "input", input, "target", target);
+    check_totals(op, totals);
+    const Distance distance = kind_of(kind);
+    const auto& kernels = pointwise_loss_kernels();
+    sum_chunks(input.size(), grain, totals,
+               [&](std::int64_t begin, std::int64_t end, double* chunk_totals) {
+                   chunk_totals[0] = kernels.distance(distance, input.data + begin,
+                                                      target.data + begin, end - begin);
+                   chunk_totals[1] = static_cast<double>(end - begin);
+               });
+}
+
+void distance_backward(const std::string& kind, View<const float> input, View<const float> target,
+                       View<float> grad_input, double grad_scale) {
+    constexpr const char* op = "distance_backward";
+    check_same_shape(op, "input", input, "target", target);
+    check_same_shape(op, "input", input, "grad_input", grad_input);
+    const Distance distance = kind_of(kind);
+    const auto& kernels = pointwise_loss_kernels();
+    parallel_for_ranges(input.size(), grain, [&](std::int64_t begin, std::int64_t end) {
+        kernels.distance_backward(distance, input.data + begin, target.data + begin,
+                                  grad_input.data + begin, end - begin,
+                                  static_cast<float>(grad_scale));
+    });
+}
+
+}  // namespace voxelgrad
