@@ -28,8 +28,10 @@ def _parameters(function: object) -> list[str]:
     """Return the parameter names; those of a native function stand in its docstring."""
     if inspect.isfunction(function):
         return list(inspect.signature(function).parameters)
-    signature = (function.__doc__ or "").splitlines()[0]
-    return re.findall(r"[(,]\s*(\w+): ", signature)
+    lines = (function.__doc__ or "").splitlines()
+    overloads = [re.findall(r"[(,]\s*(\w+): ", line) for line in lines if "->" in line]
+    assert all(names == overloads[0] for names in overloads)
+    return overloads[0]
 
 
 def _functions(module: object) -> dict[str, object]:
