@@ -254,9 +254,12 @@ def test_type_error(call: Callable[[], Any], message: str) -> None:
 
 
 EMPTY_BATCH: dict[str, tuple[Callable[[vg.Tensor], vg.Tensor], tuple[int, ...]]] = {
-    "conv2d": (lambda x: ops.conv2d(x, t(4, 3, 3, 3)), (0, 2, 4, 4)),
-    "conv_transpose2d": (lambda x: ops.conv_transpose2d(x, t(4, 2, 2, 3), stride=2), (0, 8, 12, 4)),
-    "linear": (lambda x: ops.linear(x, t(5, 3)), (0, 4, 6, 5)),
+    "conv2d": (lambda x: ops.conv2d(x, t(4, 3, 3, 3, dtype=x.dtype)), (0, 2, 4, 4)),
+    "conv_transpose2d": (
+        lambda x: ops.conv_transpose2d(x, t(4, 2, 2, 3, dtype=x.dtype), stride=2),
+        (0, 8, 12, 4),
+    ),
+    "linear": (lambda x: ops.linear(x, t(5, 3, dtype=x.dtype)), (0, 4, 6, 5)),
     "max_pool2d": (lambda x: ops.max_pool2d(x, 2), (0, 2, 3, 3)),
     "avg_pool2d": (lambda x: ops.avg_pool2d(x, 2), (0, 2, 3, 3)),
     "adaptive_avg_pool2d": (lambda x: ops.adaptive_avg_pool2d(x, 2), (0, 2, 2, 3)),
@@ -265,7 +268,7 @@ EMPTY_BATCH: dict[str, tuple[Callable[[vg.Tensor], vg.Tensor], tuple[int, ...]]]
     "instance_norm": (ops.instance_norm, (0, 4, 6, 3)),
     "layer_norm": (lambda x: ops.layer_norm(x, 3), (0, 4, 6, 3)),
     "relu": (ops.relu, (0, 4, 6, 3)),
-    "add": (lambda x: x + t(3), (0, 4, 6, 3)),
+    "add": (lambda x: x + t(3, dtype=x.dtype), (0, 4, 6, 3)),
     "sum": (lambda x: x.sum(), ()),
     "softmax": (ops.softmax, (0, 4, 6, 3)),
     "interpolate": (lambda x: ops.interpolate(x, 2), (0, 2, 2, 3)),
@@ -276,25 +279,40 @@ EMPTY_BATCH: dict[str, tuple[Callable[[vg.Tensor], vg.Tensor], tuple[int, ...]]]
 }
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("call", "shape"), EMPTY_BATCH.values(), ids=EMPTY_BATCH.keys())
 def test_empty_batch_passes_forward_and_backward(
-    call: Callable[[vg.Tensor], vg.Tensor], shape: tuple[int, ...]
+    call: Callable[[vg.Tensor], vg.Tensor], shape: tuple[int, ...], dtype: Any
 ) -> None:
-    x = t(0, 4, 6, 3)
+    x = t(0, 4, 6, 3, dtype=dtype)
     output = call(x)
     assert output.shape == shape
-    output.backward(np.ones(shape))
+    output.backward(np.ones(shape, dtype))
     assert x.grad is not None
     assert x.grad.shape == x.shape
 
 
-def test_empty_batch_gives_parameters_zero_gradients() -> None:
-    weight, bias = t(4, 3, 3, 3), t(4)
-    ops.conv2d(t(0, 4, 6, 3), weight, bias).sum().backward()
-    assert weight.grad is not None
-    assert bias.grad is not None
-    assert not weight.grad.numpy().any()
-    assert not bias.grad.numpy().any()
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("op", "input", "weight"),
+    [
+        (ops.conv2d, (0, 4, 6, 3), (4, 3, 3, 3)),
+        (ops.conv_transpose2d, (0, 4, 6, 3), (4, 2, 2, 3)),
+        (ops.linear, (0, 3), (4, 3)),
+        (ops.layer_norm, (0, 4), (4,)),
+        (ops.group_norm, (0, 5, 4), (4,)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_empty_batch_gives_parameters_zero_gradients(
+    op: Callable[..., vg.Tensor], input: tuple[int, ...], weight: tuple[int, ...], dtype: Any
+) -> None:
+    settings = {ops.layer_norm: (4,), ops.group_norm: (2,)}.get(op, ())
+    parameters = [t(*weight, dtype=dtype), t(4, dtype=dtype)]
+    op(t(*input, dtype=dtype), *settings, *parameters).sum().backward()
+    for parameter in parameters:
+        assert parameter.grad is not None
+        assert not parameter.grad.numpy().any()
 
 
 def test_non_contiguous_arrays_are_taken() -> None:

@@ -43,11 +43,11 @@ class _Norm(Function):
         )
 
     def _gradients(self, input: Array, channels: Shape) -> list[Array | None]:
-        """Return the arrays for the gradients that are asked for."""
-        empty, dtype = self.backend.empty, input.dtype
+        """Return the arrays for the gradients that are asked for: zeros if the batch is empty."""
+        make = self.backend.empty if input.size else self.backend.zeros
         shapes = (input.shape, channels, channels)
         return [
-            empty(shape, dtype) if needed else None
+            make(shape, input.dtype) if needed else None
             for shape, needed in zip(shapes, self.needs_grad, strict=True)
         ]
 
@@ -111,7 +111,8 @@ class BatchNorm(_Norm):
             assert self.running_mean is not None and self.running_var is not None
             mean = self.running_mean.astype(input.dtype)
             invstd = (1.0 / np.sqrt(self.running_var + self.eps)).astype(input.dtype)
-            self.backend.batch_norm_apply(input, weight, bias, mean, invstd, output)
+            if input.size:
+                self.backend.batch_norm_apply(input, weight, bias, mean, invstd, output)
         self.saved = (input, weight, mean, invstd)
         return output
 
@@ -130,9 +131,10 @@ class BatchNorm(_Norm):
         assert self.saved is not None
         input, weight, mean, invstd = self.saved
         gradients = self._gradients(input, input.shape[-1:])
-        self.backend.batch_norm_backward(
-            grad_output, input, weight, mean, invstd, *gradients, self.training
-        )
+        if input.size:
+            self.backend.batch_norm_backward(
+                grad_output, input, weight, mean, invstd, *gradients, self.training
+            )
         return tuple(gradients)
 
 
@@ -164,7 +166,8 @@ class GroupNorm(_Norm):
         statistics = (input.shape[0], self.num_groups)
         output: Array = empty(input.shape, dtype)
         mean, invstd = empty(statistics, dtype), empty(statistics, dtype)
-        self.backend.group_norm_forward(input, weight, bias, output, mean, invstd, self.eps)
+        if input.size:
+            self.backend.group_norm_forward(input, weight, bias, output, mean, invstd, self.eps)
         self.saved = (input, weight, mean, invstd)
         return output
 
@@ -172,7 +175,8 @@ class GroupNorm(_Norm):
         assert self.saved is not None
         input, weight, mean, invstd = self.saved
         gradients = self._gradients(input, input.shape[-1:])
-        self.backend.group_norm_backward(grad_output, input, weight, mean, invstd, *gradients)
+        if input.size:
+            self.backend.group_norm_backward(grad_output, input, weight, mean, invstd, *gradients)
         return tuple(gradients)
 
 
@@ -207,6 +211,9 @@ class LayerNorm(_Norm):
         rows = input.size // columns
         output: Array = empty(input.shape, dtype)
         mean, invstd = empty((rows, 1), dtype), empty((rows, 1), dtype)
+        self.saved = (input, weight, mean, invstd)
+        if rows == 0:
+            return output
         self.backend.group_norm_forward(
             input.reshape(rows, columns),
             None if weight is None else weight.reshape(columns),
@@ -216,13 +223,14 @@ class LayerNorm(_Norm):
             invstd,
             self.eps,
         )
-        self.saved = (input, weight, mean, invstd)
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
         input, weight, mean, invstd = self.saved
         gradients = self._gradients(input, self.normalized_shape)
+        if input.size == 0:
+            return tuple(gradients)
         columns = math.prod(self.normalized_shape)
         grad_input, grad_weight, grad_bias = gradients
         self.backend.group_norm_backward(

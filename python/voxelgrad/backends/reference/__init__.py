@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ._common import Array, Ints
-from .activation import (
+from voxelgrad.backends.reference._common import Array, Ints
+from voxelgrad.backends.reference.activation import (
     activation_backward,
     activation_forward,
 )
-from .arithmetic import (
+from voxelgrad.backends.reference.arithmetic import (
     binary_forward,
     broadcast_to,
     reduce_sum,
 )
-from .conv import (
+from voxelgrad.backends.reference.conv import (
     conv_backward_data,
     conv_backward_weight,
     conv_forward,
@@ -30,14 +30,14 @@ from .conv import (
     linear_backward_weight,
     linear_forward,
 )
-from .dropout import (
+from voxelgrad.backends.reference.dropout import (
     dropout,
 )
-from .interpolate import (
+from voxelgrad.backends.reference.interpolate import (
     interpolate_backward,
     interpolate_forward,
 )
-from .loss import (
+from voxelgrad.backends.reference.loss import (
     bce_with_logits_backward,
     bce_with_logits_forward,
     cross_entropy_backward,
@@ -49,21 +49,21 @@ from .loss import (
     focal_backward,
     focal_forward,
 )
-from .norm import (
+from voxelgrad.backends.reference.norm import (
     batch_norm_apply,
     batch_norm_backward,
     batch_norm_forward,
     group_norm_backward,
     group_norm_forward,
 )
-from .optim import (
+from voxelgrad.backends.reference.optim import (
     adam_step,
     all_finite,
     scale_inplace,
     sgd_step,
     squared_norm,
 )
-from .pool import (
+from voxelgrad.backends.reference.pool import (
     adaptive_avg_pool_backward,
     adaptive_avg_pool_forward,
     avg_pool_backward,
@@ -71,14 +71,14 @@ from .pool import (
     max_pool_backward,
     max_pool_forward,
 )
-from .shape import (
+from voxelgrad.backends.reference.shape import (
     concat,
     pad_backward,
     pad_forward,
     slice_forward,
     transpose,
 )
-from .softmax import (
+from voxelgrad.backends.reference.softmax import (
     softmax_backward,
     softmax_forward,
 )

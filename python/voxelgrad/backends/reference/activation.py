@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ._common import Array, float64
+from voxelgrad.backends.reference._common import Array, float64
 
 # kind -> f(x, alpha)
 _FORWARD: dict[str, Callable[[Array, float], Array]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._common import Array, float64
+from voxelgrad.backends.reference._common import Array, float64
 
 _BINARY = {
     "add": np.add,

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ._common import Array, Ints, crop_spatial, float64, pad_spatial, taps
+from voxelgrad.backends.reference._common import (
+    Array,
+    Ints,
+    crop_spatial,
+    float64,
+    pad_spatial,
+    taps,
+)
 
 
 def _split(image: Array, groups: int) -> Array:

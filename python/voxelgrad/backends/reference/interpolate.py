@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._common import Array, Ints, apply_along_spatial
+from voxelgrad.backends.reference._common import Array, Ints, apply_along_spatial
 
 
 def _source_position(i: int, size_out: int, size_in: int, align_corners: bool) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._common import Array, float64
+from voxelgrad.backends.reference._common import Array, float64
 
 
 def _scale(weight: Array | None) -> Array:

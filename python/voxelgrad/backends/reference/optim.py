@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ._common import Array, float64
+from voxelgrad.backends.reference._common import Array, float64
 
 
 def sgd_step(

@@ -6,7 +6,15 @@ import math
 
 import numpy as np
 
-from ._common import Array, Ints, apply_along_spatial, crop_spatial, float64, pad_spatial, taps
+from voxelgrad.backends.reference._common import (
+    Array,
+    Ints,
+    apply_along_spatial,
+    crop_spatial,
+    float64,
+    pad_spatial,
+    taps,
+)
 
 
 def max_pool_forward(

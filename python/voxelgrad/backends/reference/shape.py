@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._common import Array, Ints, float64
+from voxelgrad.backends.reference._common import Array, Ints, float64
 
 
 def transpose(input: Array, output: Array, axes: Ints) -> None:
