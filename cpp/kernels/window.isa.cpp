@@ -5,24 +5,46 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-typedef std::uint8_t ByteVec __attribute__((vector_size(lanes)));
-
 [[gnu::always_inline]] inline void store_index(std::int32_t* p, IntVec v) {
     std::memcpy(p, &v, sizeof v);
-}
-[[gnu::always_inline]] inline void store_index(std::uint8_t* p, IntVec v) {
-    const ByteVec bytes = __builtin_convertvector(v, ByteVec);
-    std::memcpy(p, &bytes, sizeof bytes);
 }
 [[gnu::always_inline]] inline IntVec load_index(const std::int32_t* p) {
     IntVec v;
     std::memcpy(&v, p, sizeof v);
     return v;
 }
+
+// Bytes are widened and narrowed by intrinsics: the compiler's own conversion goes byte by byte.
+[[gnu::always_inline]] inline void store_index(std::uint8_t* p, IntVec v) {
+#if defined(__AVX512F__)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xFFFF, (__m512i)v));
+#elif defined(__AVX2__)
+    const __m256i words = _mm256_packus_epi32((__m256i)v, (__m256i)v);
+    const __m256i halves = _mm256_permute4x64_epi64(words, 0b1000);
+    const __m128i low = _mm256_castsi256_si128(halves);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(low, low));
+#elif defined(__SSE2__)
+    const __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
+    const int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+    std::memcpy(p, &bytes, sizeof bytes);
+#else
+    for (int lane = 0; lane < lanes; ++lane) p[lane] = static_cast<std::uint8_t>(v[lane]);
+#endif
+}
 [[gnu::always_inline]] inline IntVec load_index(const std::uint8_t* p) {
-    ByteVec bytes;
+#if defined(__AVX512F__)
+    return (IntVec)_mm512_maskz_cvtepu8_epi32(0xFFFF,
+                                              _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+    return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__SSE2__)
+    int bytes;
     std::memcpy(&bytes, p, sizeof bytes);
-    return __builtin_convertvector(bytes, IntVec);
+    const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), _mm_setzero_si128());
+    return (IntVec)_mm_unpacklo_epi16(words, _mm_setzero_si128());
+#else
+    return IntVec{p[0], p[1], p[2], p[3]};
+#endif
 }
 
 // Calls body(offset, place, weight) for every tap of a column's window.
