@@ -100,26 +100,46 @@ void gradient_sums(const float* grad, const float* x, const float* mean, std::in
     }
 }
 
-void normalise(const float* x, const float* mean, const float* scale, const float* shift, float* y,
-               std::int64_t count, std::int64_t period) {
+template <bool past_cache>
+[[gnu::always_inline]] inline void put(float* p, Vec v) {
+    if constexpr (past_cache)
+        stream(p, v);
+    else
+        store(p, v);
+}
+
+template <bool past_cache>
+void normalise_rows(const float* x, const float* mean, const float* scale, const float* shift,
+                    float* y, std::int64_t count, std::int64_t period) {
     for (std::int64_t left = count; left > 0; left -= period, x += period, y += period) {
         const std::int64_t n = left < period ? left : period;
         std::int64_t c = 0;
-        for (; c + lanes <= n; c += lanes)
-            store(y + c, (load(x + c) - load(mean + c)) * load(scale + c) + load(shift + c));
+        for (; c + lanes <= n; c += lanes) {
+            const Vec centred = load(x + c) - load(mean + c);
+            put<past_cache>(y + c, centred * load(scale + c) + load(shift + c));
+        }
         for (; c < n; ++c) y[c] = (x[c] - mean[c]) * scale[c] + shift[c];
     }
+    if (past_cache) stream_fence();
 }
 
-void input_gradient(const float* grad, const float* x, const float* mean, const float* scale,
-                    const float* slope, const float* shift, float* result, std::int64_t count,
-                    std::int64_t period) {
+void normalise(const float* x, const float* mean, const float* scale, const float* shift, float* y,
+               std::int64_t count, std::int64_t period, bool past_cache) {
+    const auto rows = past_cache ? normalise_rows<true> : normalise_rows<false>;
+    rows(x, mean, scale, shift, y, count, period);
+}
+
+template <bool past_cache>
+void input_gradient_rows(const float* grad, const float* x, const float* mean, const float* scale,
+                         const float* slope, const float* shift, float* result, std::int64_t count,
+                         std::int64_t period) {
     for (std::int64_t left = count; left > 0; left -= period) {
         const std::int64_t n = left < period ? left : period;
         std::int64_t c = 0;
         for (; c + lanes <= n; c += lanes) {
             const Vec through_mean = (load(x + c) - load(mean + c)) * load(slope + c);
-            store(result + c, load(grad + c) * load(scale + c) + (through_mean + load(shift + c)));
+            put<past_cache>(result + c,
+                            load(grad + c) * load(scale + c) + (through_mean + load(shift + c)));
         }
         for (; c < n; ++c)
             result[c] = grad[c] * scale[c] + ((x[c] - mean[c]) * slope[c] + shift[c]);
@@ -127,6 +147,14 @@ void input_gradient(const float* grad, const float* x, const float* mean, const 
         x += period;
         result += period;
     }
+    if (past_cache) stream_fence();
+}
+
+void input_gradient(const float* grad, const float* x, const float* mean, const float* scale,
+                    const float* slope, const float* shift, float* result, std::int64_t count,
+                    std::int64_t period, bool past_cache) {
+    const auto rows = past_cache ? input_gradient_rows<true> : input_gradient_rows<false>;
+    rows(grad, x, mean, scale, slope, shift, result, count, period);
 }
 
 }  // namespace

@@ -1,0 +1,294 @@
+#include "ops/norm_passes.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/parallel_for.hpp"
+#include "core/pool.hpp"
+#include "kernels/norm.hpp"
+
+namespace voxelgrad {
+namespace {
+
+using std::int64_t;
+
+constexpr int64_t vector = 16;               // floats, of the widest instruction set
+constexpr int64_t chunk_elements = 1 << 15;  // 128 KiB: small enough for L2
+constexpr int64_t chunk_rows = 16;           // at least, so that sums stay few
+constexpr int64_t stream_from = 1 << 22;     // elements: more than caches hold
+
+// Channels repeated until they fill whole vectors and enough of them.
+struct Pattern {
+    int64_t channels, period, chunk;  // chunk: elements, whole periods
+
+    explicit Pattern(int64_t channel_count) : channels(channel_count) {
+        constexpr int64_t enough = 64, longest = 2048;
+        int64_t repeat = vector / std::gcd(channels, vector);
+        while (channels * repeat < enough) repeat *= 2;
+        period = channels * repeat <= longest ? channels * repeat : channels;
+        chunk = std::max(chunk_rows, chunk_elements / period) * period;
+    }
+    int64_t chunks(int64_t size) const { return (size + chunk - 1) / chunk; }
+};
+
+// Runs body(begin, count) on the chunks of an array, the last chunk first: what an earlier pass
+// over the array has read last is still in cache.
+template <class Body>
+void for_chunks_backwards(const Pattern& pattern, int64_t size, Body&& body) {
+    const int64_t chunks = pattern.chunks(size);
+    parallel_for(chunks, [&](int64_t k) {
+        const int64_t begin = (chunks - 1 - k) * pattern.chunk;
+        body(begin, std::min(pattern.chunk, size - begin));
+    });
+}
+
+// Two sums for every channel of a sample.
+class ChannelSums {
+ public:
+    ChannelSums(const Pattern& pattern, int64_t size)
+        : pattern_(pattern),
+          size_(size),
+          totals_(2 * pattern.channels),
+          partial_(pattern.chunks(size) * 2 * pattern.period) {}
+
+    double first(int64_t c) const { return totals_[c]; }
+    double second(int64_t c) const { return totals_[pattern_.channels + c]; }
+    int64_t period() const { return pattern_.period; }
+
+    // sums(begin, count, first, second) writes the sums of one chunk for every column of the
+    // pattern.
+    template <class Sums>
+    void compute(Sums&& sums) {
+        parallel_for(pattern_.chunks(size_), [&](int64_t k) {
+            double* const first = partial_.data() + k * 2 * pattern_.period;
+            const int64_t begin = k * pattern_.chunk;
+            sums(begin, std::min(pattern_.chunk, size_ - begin), first, first + pattern_.period);
+            fold(first);
+            fold(first + pattern_.period);
+        });
+        add_chunks();
+    }
+
+ private:
+    // The channels are repeated a power of two times: halves are added until one is left.
+    void fold(double* columns) const {
+        for (int64_t half = pattern_.period / 2; half >= pattern_.channels; half /= 2)
+            for (int64_t c = 0; c < half; ++c) columns[c] += columns[half + c];
+    }
+
+    void add_chunks() {
+        const int64_t channels = pattern_.channels;
+        std::fill(totals_.data(), totals_.data() + 2 * channels, 0.0);
+        for (int64_t k = 0; k < 2 * pattern_.chunks(size_); ++k) {
+            const double* const columns = partial_.data() + k * pattern_.period;
+            double* const totals = totals_.data() + k % 2 * channels;
+            for (int64_t c = 0; c < channels; ++c) totals[c] += columns[c];
+        }
+    }
+
+    Pattern pattern_;
+    int64_t size_;
+    Workspace<double> totals_, partial_;
+};
+
+// Factors of every column of the pattern.
+struct Columns {
+    explicit Columns(const Pattern& p)
+        : pattern(p),
+          memory(4 * p.period),
+          mean(memory.data()),
+          scale(mean + p.period),
+          shift(scale + p.period),
+          slope(shift + p.period) {
+        std::fill(mean, mean + 4 * p.period, 0.0f);
+    }
+
+    // After the first `channels` of each have been set.
+    void repeat() {
+        for (float* column : {mean, scale, shift, slope})
+            for (int64_t c = pattern.channels; c < pattern.period; ++c)
+                column[c] = column[c - pattern.channels];
+    }
+
+    Pattern pattern;
+    Workspace<float> memory;
+    float *mean, *scale, *shift, *slope;
+};
+
+// Whether a result is better written past the cache: it is larger than that, and all vectors are
+// aligned.
+bool worth_streaming(const NormProblem& problem, const Pattern& pattern, const float* result) {
+    const bool aligned = reinterpret_cast<std::uintptr_t>(result) % (vector * sizeof(float)) == 0;
+    return aligned && problem.sample_size() >= stream_from && pattern.period % vector == 0;
+}
+
+template <class Body>
+void for_group_channels(const NormProblem& problem, Body&& body) {
+    const int64_t width = problem.group_channels();
+    for (int64_t g = 0; g < problem.groups; ++g)
+        for (int64_t c = g * width; c < (g + 1) * width; ++c) body(g, c);
+}
+
+void normalise_sample(const NormProblem& problem, const float* x, NormAffine affine,
+                      const float* mean, const float* invstd, float* y, Columns& columns) {
+    for_group_channels(problem, [&](int64_t group, int64_t c) {
+        columns.mean[c] = mean[group];
+        columns.scale[c] = invstd[group] * affine.scale(c);
+        columns.shift[c] = affine.shift(c);
+    });
+    columns.repeat();
+    const bool past_cache = worth_streaming(problem, columns.pattern, y);
+    for_chunks_backwards(columns.pattern, problem.sample_size(), [&](int64_t begin, int64_t n) {
+        norm_kernels().normalise(x + begin, columns.mean, columns.scale, columns.shift, y + begin,
+                                 n, columns.pattern.period, past_cache);
+    });
+}
+
+// `moments` has one channel where the problem has one group, else the problem's channels.
+void write_statistics(const NormProblem& problem, const float* x, ChannelSums& moments,
+                      int64_t group_width, float* mean, float* invstd, double eps) {
+    moments.compute([&](int64_t begin, int64_t n, double* sum, double* square) {
+        norm_kernels().moments(x + begin, n, moments.period(), sum, square);
+    });
+    for (int64_t g = 0; g < problem.groups; ++g) {
+        double sum = 0.0, square = 0.0;
+        for (int64_t c = g * group_width; c < (g + 1) * group_width; ++c) {
+            sum += moments.first(c);
+            square += moments.second(c);
+        }
+        const double centre = sum / problem.group_size();
+        const double variance = square / problem.group_size() - centre * centre;
+        mean[g] = static_cast<float>(centre);
+        invstd[g] = static_cast<float>(1.0 / std::sqrt((variance < 0.0 ? 0.0 : variance) + eps));
+    }
+}
+
+// grad_input = invstd * (h - mean(h) - xh * mean(h * xh)), h = grad * weight, xh = the normalised
+// x, the means over a group; written as grad * scale + (x - mean) * slope + shift. `sums` are those
+// of grad and of grad * (x - mean).
+void input_gradient_sample(const NormProblem& problem, const float* grad, const float* x,
+                           NormAffine affine, const float* invstd, const ChannelSums& sums,
+                           float* result, Columns& columns) {
+    const int64_t width = problem.group_channels();
+    for (int64_t g = 0; g < problem.groups; ++g) {
+        double sum = 0.0, product = 0.0;
+        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
+            sum += sums.first(c) * affine.scale(c);
+            product += sums.second(c) * affine.scale(c);
+        }
+        const double inverse = invstd[g], share = inverse / problem.group_size();
+        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
+            columns.scale[c] = invstd[g] * affine.scale(c);
+            columns.slope[c] = static_cast<float>(-share * inverse * inverse * product);
+            columns.shift[c] = static_cast<float>(-share * sum);
+        }
+    }
+    columns.repeat();
+    const bool past_cache = worth_streaming(problem, columns.pattern, result);
+    for_chunks_backwards(columns.pattern, problem.sample_size(), [&](int64_t begin, int64_t n) {
+        norm_kernels().input_gradient(grad + begin, x + begin, columns.mean, columns.scale,
+                                      columns.slope, columns.shift, result + begin, n,
+                                      columns.pattern.period, past_cache);
+    });
+}
+
+void sum_gradients(const NormProblem& problem, const float* grad, const float* x, const float* mean,
+                   ChannelSums& sums, Columns& columns) {
+    for_group_channels(problem, [&](int64_t group, int64_t c) { columns.mean[c] = mean[group]; });
+    columns.repeat();
+    sums.compute([&](int64_t begin, int64_t n, double* sum, double* product) {
+        norm_kernels().gradient_sums(grad + begin, x + begin, columns.mean, n, sums.period(), sum,
+                                     product);
+    });
+}
+
+// The samples that one thread takes at a time.
+struct SampleRanges {
+    explicit SampleRanges(const NormProblem& problem)
+        : small(problem.sample_size() <= chunk_elements),
+          grain(std::max<int64_t>(1, chunk_elements / problem.sample_size())),
+          samples(problem.samples),
+          count((samples + grain - 1) / grain) {}
+
+    // Runs body(range, begin, end): small samples side by side, large ones one after the other,
+    // because they are cut into chunks themselves.
+    template <class Body>
+    void run(Body&& body) const {
+        const auto run_range = [&](int64_t range) {
+            body(range, range * grain, std::min((range + 1) * grain, samples));
+        };
+        if (small) return parallel_for(count, run_range);
+        for (int64_t range = 0; range < count; ++range) run_range(range);
+    }
+
+    bool small;
+    int64_t grain, samples, count;
+};
+
+// Adds what a sample contributes to the gradients of bias and weight.
+void add_affine_gradients(const NormProblem& problem, const ChannelSums& sums, const float* invstd,
+                          double* bias, double* weight) {
+    for_group_channels(problem, [&](int64_t group, int64_t c) {
+        bias[c] += sums.first(c);
+        weight[c] += sums.second(c) * invstd[group];
+    });
+}
+
+void write_sum(const double* parts, int64_t count, int64_t step, int64_t channels, float* result) {
+    for (int64_t c = 0; c < channels; ++c) {
+        double total = 0.0;
+        for (int64_t part = 0; part < count; ++part) total += parts[part * step + c];
+        result[c] = static_cast<float>(total);
+    }
+}
+
+}  // namespace
+
+void norm_forward(const NormProblem& problem, const float* x, NormAffine affine, float* y,
+                  float* mean, float* invstd, double eps) {
+    // With a single group the sums run over the sample as if it had one channel.
+    const int64_t width = problem.groups == 1 ? 1 : problem.group_channels();
+    SampleRanges(problem).run([&](int64_t, int64_t begin, int64_t end) {
+        Columns columns{Pattern(problem.channels)};
+        ChannelSums moments(Pattern(width * problem.groups), problem.sample_size());
+        for (int64_t s = begin; s < end; ++s) {
+            const int64_t start = s * problem.sample_size(), first = s * problem.groups;
+            write_statistics(problem, x + start, moments, width, mean + first, invstd + first, eps);
+            normalise_sample(problem, x + start, affine, mean + first, invstd + first, y + start,
+                             columns);
+        }
+    });
+}
+
+void norm_apply(const NormProblem& problem, const float* x, NormAffine affine, const float* mean,
+                const float* invstd, float* y) {
+    Columns columns{Pattern(problem.channels)};
+    normalise_sample(problem, x, affine, mean, invstd, y, columns);
+}
+
+void norm_backward(const NormProblem& problem, const float* grad, const float* x, NormAffine affine,
+                   const float* mean, const float* invstd, NormGradients gradients) {
+    const SampleRanges ranges(problem);
+    const int64_t channels = problem.channels, step = 2 * channels;
+    Workspace<double> partial(ranges.count * step);  // bias, weight gradient of every range
+    std::fill(partial.data(), partial.data() + ranges.count * step, 0.0);
+    ranges.run([&](int64_t range, int64_t begin, int64_t end) {
+        Columns columns{Pattern(channels)};
+        ChannelSums sums(columns.pattern, problem.sample_size());
+        double* const bias = partial.data() + range * step;
+        for (int64_t s = begin; s < end; ++s) {
+            const int64_t start = s * problem.sample_size(), first = s * problem.groups;
+            sum_gradients(problem, grad + start, x + start, mean + first, sums, columns);
+            add_affine_gradients(problem, sums, invstd + first, bias, bias + channels);
+            if (gradients.input)
+                input_gradient_sample(problem, grad + start, x + start, affine, invstd + first,
+                                      sums, gradients.input + start, columns);
+        }
+    });
+    if (gradients.bias) write_sum(partial.data(), ranges.count, step, channels, gradients.bias);
+    if (gradients.weight)
+        write_sum(partial.data() + channels, ranges.count, step, channels, gradients.weight);
+}
+
+}  // namespace voxelgrad
