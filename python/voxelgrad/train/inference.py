@@ -158,13 +158,14 @@ def classes_of(scores: NDArray[Any]) -> Any:
 
 
 def _logits(model: Module, batch: Batch) -> Tensor:
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with no_grad():
             return logits_of(model, batch.image)
     finally:
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _update(

@@ -119,7 +119,7 @@ class Learner:
 
         Returns:
             The history: for each epoch ``epoch``, ``train_loss`` (mean over its images),
-            ``learning_rate`` (of its last step), ``validation_loss`` and ``validation_<metric>``
+            ``learning_rate`` (after its last step), ``validation_loss`` and ``validation_<metric>``
             where there is validation, and ``seconds``.
 
         Raises:
