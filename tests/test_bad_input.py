@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,6 @@ from PIL import Image
 from tiny_data import AFFINE, PATIENTS, write_nifti_folder, write_slice_folder
 
 FIRST = f"{PATIENTS[0]}/{PATIENTS[0]}_1"
-
-
-@pytest.fixture(autouse=True)
-def on_the_reference_backend() -> Iterator[None]:
-    with vg.backends.use("reference"):
-        yield
 
 
 def floats(*shape: int) -> vg.Tensor:
@@ -212,9 +206,8 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Place:
     write_slice_folder(place.slices)
     write_nifti_folder(place.volumes)
     vg.save(place.model, vg.models.UNet(3, 2, features=(2, 4)))
-    with vg.backends.use("reference"):
-        small = ["--held-out", "1", "--features", "2,4", "--epochs", "1"]
-        assert main(["train", str(place.slices), "--out", str(place.run), *small]) == 0
+    small = ["--held-out", "1", "--features", "2,4", "--epochs", "1"]
+    assert main(["train", str(place.slices), "--out", str(place.run), *small]) == 0
     return place
 
 
@@ -469,9 +462,6 @@ COMMANDS: dict[str, Case] = {
 }
 
 
-@pytest.mark.filterwarnings(
-    "ignore:overflow", "ignore:invalid value"
-)  # of a training that diverges
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_mistake_on_the_command_line_ends_with_code_2_and_one_line(
     name: str, place: Place, capsys: pytest.CaptureFixture[str]

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +24,6 @@ PLAIN = ["--no-augment"]
 SMALL = ["--held-out", "1", "--features", "4,8", "--batch-size", "3", "--seed", "1"]
 
 
-@pytest.fixture(autouse=True)
-def on_the_reference_backend() -> Iterator[None]:
-    with vg.backends.use("reference"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_slice_folder(tmp_path_factory.mktemp("slices"))
@@ -44,21 +37,20 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(slices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "new" / "folder"
-    with vg.backends.use("reference"):
-        code = main(
-            [
-                "train",
-                str(slices),
-                "--out",
-                str(out),
-                *SMALL,
-                "--epochs",
-                "12",
-                "--lr",
-                "0.02",
-                *PLAIN,
-            ]
-        )
+    code = main(
+        [
+            "train",
+            str(slices),
+            "--out",
+            str(out),
+            *SMALL,
+            "--epochs",
+            "12",
+            "--lr",
+            "0.02",
+            *PLAIN,
+        ]
+    )
     assert code == 0
     return out
 
@@ -71,7 +63,7 @@ def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess
             "from voxelgrad.cli import main; raise SystemExit(main())",
             *arguments,
         ],
-        env={**os.environ, "VOXELGRAD_BACKEND": "reference", **environment},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,

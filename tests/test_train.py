@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,6 @@ import voxelgrad as vg
 from voxelgrad import nn, ops, optim, train
 from voxelgrad.data import ArrayDataset, DataLoader, Sample
 from voxelgrad.train import metrics
-
-
-@pytest.fixture(autouse=True)
-def on_the_reference_backend() -> Iterator[None]:
-    with vg.backends.use("reference"):
-        yield
 
 
 def jitter(sample: Sample, rng: np.random.Generator) -> Sample:
