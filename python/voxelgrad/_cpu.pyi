@@ -1,0 +1,305 @@
+"""Types of the native module: flat functions on C-contiguous arrays, outputs given by the caller.
+
+What the functions compute is said in the headers of cpp/ops; the arrays' shapes stand there, too.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats: TypeAlias = NDArray[np.float32]
+_Doubles: TypeAlias = NDArray[np.float64]
+_Labels: TypeAlias = NDArray[np.int64]
+_MaxIndices: TypeAlias = NDArray[np.uint8] | NDArray[np.int32]
+
+def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
+def memory_statistics() -> dict[str, int]: ...
+def memory_reset_peak() -> None: ...
+def memory_trim() -> None: ...
+def num_threads() -> int: ...
+def set_num_threads(count: int) -> None: ...
+def isa_name() -> str: ...
+def isa_names() -> list[str]: ...
+def set_isa(name: str) -> None: ...
+def run_fma(rounds: int) -> int: ...
+def activation_forward(kind: str, input: _Floats, output: _Floats, alpha: float) -> None: ...
+def activation_backward(
+    kind: str, grad_output: _Floats, saved: _Floats, grad_input: _Floats, alpha: float
+) -> None: ...
+def binary_forward(kind: str, a: _Floats, b: _Floats, output: _Floats) -> None: ...
+def broadcast_to(input: _Floats, output: _Floats, scale: float) -> None: ...
+def reduce_sum(input: _Floats, output: _Floats, scale: float) -> None: ...
+def softmax_forward(input: _Floats, output: _Floats, log: bool) -> None: ...
+def softmax_backward(
+    grad_output: _Floats, output: _Floats, grad_input: _Floats, log: bool
+) -> None: ...
+def cross_entropy_forward(
+    logits: _Floats,
+    labels: _Labels,
+    class_weight: _Floats | None,
+    log_sum_exp: _Floats,
+    totals: _Doubles,
+    ignore_index: int,
+) -> None: ...
+def cross_entropy_backward(
+    logits: _Floats,
+    labels: _Labels,
+    class_weight: _Floats | None,
+    log_sum_exp: _Floats,
+    grad_logits: _Floats,
+    ignore_index: int,
+    grad_scale: float,
+) -> None: ...
+def focal_forward(
+    logits: _Floats,
+    labels: _Labels,
+    class_weight: _Floats | None,
+    totals: _Doubles,
+    gamma: float,
+    ignore_index: int,
+) -> None: ...
+def focal_backward(
+    logits: _Floats,
+    labels: _Labels,
+    class_weight: _Floats | None,
+    grad_logits: _Floats,
+    gamma: float,
+    ignore_index: int,
+    grad_scale: float,
+) -> None: ...
+def bce_with_logits_forward(
+    logits: _Floats, targets: _Floats, totals: _Doubles, pos_weight: float
+) -> None: ...
+def bce_with_logits_backward(
+    logits: _Floats, targets: _Floats, grad_logits: _Floats, pos_weight: float, grad_scale: float
+) -> None: ...
+def distance_forward(kind: str, input: _Floats, target: _Floats, totals: _Doubles) -> None: ...
+def distance_backward(
+    kind: str, input: _Floats, target: _Floats, grad_input: _Floats, grad_scale: float
+) -> None: ...
+def dice_sums(
+    probabilities: _Floats, labels: _Labels, sums: _Doubles, ignore_index: int
+) -> None: ...
+def dice_backward(
+    labels: _Labels,
+    coefficient_intersection: _Floats,
+    coefficient_sum: _Floats,
+    grad_probabilities: _Floats,
+    ignore_index: int,
+) -> None: ...
+def dropout(input: _Floats, output: _Floats, p: float, seed: int) -> None: ...
+def sgd_step(
+    params: Sequence[_Floats],
+    grads: Sequence[_Floats],
+    buffers: Sequence[_Floats],
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None: ...
+def adam_step(
+    params: Sequence[_Floats],
+    grads: Sequence[_Floats],
+    exp_avgs: Sequence[_Floats],
+    exp_avg_sqs: Sequence[_Floats],
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    step: int,
+) -> None: ...
+def squared_norm(arrays: Sequence[_Floats]) -> float: ...
+def scale_inplace(arrays: Sequence[_Floats], factor: float) -> None: ...
+def all_finite(array: _Floats) -> bool: ...
+def conv_forward(
+    input: _Floats,
+    weight: _Floats,
+    bias: _Floats | None,
+    output: _Floats,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def conv_backward_data(
+    grad_output: _Floats,
+    weight: _Floats,
+    grad_input: _Floats,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def conv_backward_weight(
+    grad_output: _Floats,
+    input: _Floats,
+    grad_weight: _Floats,
+    grad_bias: _Floats | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def conv_transpose_forward(
+    input: _Floats,
+    weight: _Floats,
+    bias: _Floats | None,
+    output: _Floats,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def conv_transpose_backward_data(
+    grad_output: _Floats,
+    weight: _Floats,
+    grad_input: _Floats,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def conv_transpose_backward_weight(
+    grad_output: _Floats,
+    input: _Floats,
+    grad_weight: _Floats,
+    grad_bias: _Floats | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def linear_forward(
+    input: _Floats, weight: _Floats, bias: _Floats | None, output: _Floats
+) -> None: ...
+def linear_backward_data(grad_output: _Floats, weight: _Floats, grad_input: _Floats) -> None: ...
+def linear_backward_weight(
+    grad_output: _Floats, input: _Floats, grad_weight: _Floats, grad_bias: _Floats | None
+) -> None: ...
+def set_conv_algorithm(name: str) -> None: ...
+def resample_linear(
+    image: _Floats,
+    output: _Floats,
+    matrix: _Doubles,
+    offset: _Doubles,
+    displacement: _Floats | None,
+    fill: _Floats,
+) -> None: ...
+def resample_nearest(
+    mask: _Labels,
+    output: _Labels,
+    matrix: _Doubles,
+    offset: _Doubles,
+    displacement: _Floats | None,
+    fill: int,
+) -> None: ...
+def add_gaussian_noise(image: _Floats, output: _Floats, std: float, seed: int) -> None: ...
+def adjust_intensity(
+    image: _Floats,
+    output: _Floats,
+    low: _Floats,
+    high: _Floats,
+    gamma: _Floats,
+    scale: _Floats,
+    shift: _Floats,
+) -> None: ...
+def batch_norm_forward(
+    input: _Floats,
+    weight: _Floats | None,
+    bias: _Floats | None,
+    output: _Floats,
+    mean: _Floats,
+    invstd: _Floats,
+    eps: float,
+) -> None: ...
+def batch_norm_apply(
+    input: _Floats,
+    weight: _Floats | None,
+    bias: _Floats | None,
+    mean: _Floats,
+    invstd: _Floats,
+    output: _Floats,
+) -> None: ...
+def batch_norm_backward(
+    grad_output: _Floats,
+    input: _Floats,
+    weight: _Floats | None,
+    mean: _Floats,
+    invstd: _Floats,
+    grad_input: _Floats | None,
+    grad_weight: _Floats | None,
+    grad_bias: _Floats | None,
+    training: bool,
+) -> None: ...
+def group_norm_forward(
+    input: _Floats,
+    weight: _Floats | None,
+    bias: _Floats | None,
+    output: _Floats,
+    mean: _Floats,
+    invstd: _Floats,
+    eps: float,
+) -> None: ...
+def group_norm_backward(
+    grad_output: _Floats,
+    input: _Floats,
+    weight: _Floats | None,
+    mean: _Floats,
+    invstd: _Floats,
+    grad_input: _Floats | None,
+    grad_weight: _Floats | None,
+    grad_bias: _Floats | None,
+) -> None: ...
+def max_pool_forward(
+    input: _Floats,
+    output: _Floats,
+    indices: _MaxIndices,
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> None: ...
+def max_pool_backward(
+    grad_output: _Floats,
+    indices: _MaxIndices,
+    grad_input: _Floats,
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> None: ...
+def avg_pool_forward(
+    input: _Floats,
+    output: _Floats,
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    count_include_pad: bool,
+) -> None: ...
+def avg_pool_backward(
+    grad_output: _Floats,
+    grad_input: _Floats,
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    count_include_pad: bool,
+) -> None: ...
+def adaptive_avg_pool_forward(input: _Floats, output: _Floats) -> None: ...
+def adaptive_avg_pool_backward(grad_output: _Floats, grad_input: _Floats) -> None: ...
+def transpose(input: _Floats, output: _Floats, axes: tuple[int, ...]) -> None: ...
+def concat(inputs: Sequence[_Floats], output: _Floats, axis: int) -> None: ...
+def slice_forward(input: _Floats, output: _Floats, start: tuple[int, ...]) -> None: ...
+def pad_forward(
+    input: _Floats, output: _Floats, before: tuple[int, ...], mode: str, value: float
+) -> None: ...
+def pad_backward(
+    grad_output: _Floats, grad_input: _Floats, before: tuple[int, ...], mode: str
+) -> None: ...
+def interpolate_forward(
+    input: _Floats, output: _Floats, mode: str, align_corners: bool
+) -> None: ...
+def interpolate_backward(
+    grad_output: _Floats, grad_input: _Floats, mode: str, align_corners: bool
+) -> None: ...
