@@ -47,7 +47,7 @@ void def(py::module_& m, const char* name, Function function, Names... names) {
 }
 
 void define_runtime(py::module_& m) {
-    m.def("empty", empty, "shape"_a, "dtype"_a);
+    m.def("_empty", empty, "shape"_a, "dtype"_a);
     m.def("memory_statistics", memory_statistics);
     m.def("memory_reset_peak", vg::pool_reset_peak);
     m.def("memory_trim", vg::pool_trim);

@@ -20,15 +20,20 @@ std::string position(const View<const std::int64_t>& labels, std::int64_t index)
 
 void check_labels(const char* op, const View<const std::int64_t>& labels, std::int64_t begin,
                   std::int64_t end, std::int64_t classes, std::int64_t ignore_index) {
-    for (std::int64_t i = begin; i < end; ++i) {
-        const std::int64_t label = labels.data[i];
+    const auto is_wrong = [=](std::int64_t label) {
         // As unsigned, negative labels are large.
-        if (static_cast<std::uint64_t>(label) >= static_cast<std::uint64_t>(classes) &&
-            label != ignore_index) [[unlikely]]
-            fail(op, ": label ", label, " at index ", position(labels, i), " (element ", i,
-                 ") is outside [0, ", classes, ") and is not ignore_index ", ignore_index,
-                 "; correct the labels or give more classes");
-    }
+        const bool outside =
+            static_cast<std::uint64_t>(label) >= static_cast<std::uint64_t>(classes);
+        return outside & (label != ignore_index);
+    };
+    bool found = false;
+    for (std::int64_t i = begin; i < end; ++i) found |= is_wrong(labels.data[i]);
+    if (!found) return;
+    std::int64_t i = begin;
+    while (!is_wrong(labels.data[i])) ++i;
+    fail(op, ": label ", labels.data[i], " at index ", position(labels, i), " (element ", i,
+         ") is outside [0, ", classes, ") and is not ignore_index ", ignore_index,
+         "; correct the labels or give more classes");
 }
 
 void check_class_weight(const char* op, const OptionalView<const float>& class_weight,

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from voxelgrad._cpu import *  # noqa: F403
-from voxelgrad._cpu import empty as _empty
+from voxelgrad._cpu import _empty
 
 
-def empty(  # type: ignore[no-redef]  # the same with a dtype of any spelling
-    shape: Sequence[int], dtype: DTypeLike = np.float32
-) -> NDArray[np.generic]:
+def empty(shape: Sequence[int], dtype: DTypeLike = np.float32) -> NDArray[np.generic]:
     """Return an uninitialised array of ``shape`` from the caching pool."""
     return _empty(shape, np.dtype(dtype))
 
