@@ -96,8 +96,8 @@ struct Plan {
     bool stream;  // the target is written past the cache
 };
 
-// A target that the cache cannot hold until the next op reads it is better written past it, in whole
-// cache lines.
+// A target that the cache cannot hold until the next op reads it is better written past it, in
+// whole cache lines.
 bool worth_streaming(const Pass& pass) {
     const std::int64_t channels = pass.geometry.groups * pass.target.channels;
     const std::int64_t size = pass.geometry.batch * pass.target.pixels() * channels;
