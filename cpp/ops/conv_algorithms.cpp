@@ -9,12 +9,14 @@
 namespace voxelgrad {
 namespace {
 
-constexpr const ConvAlgorithm* algorithms[] = {&conv_depthwise, &conv_direct, &conv_naive};
+constexpr const ConvAlgorithm* algorithms[] = {&conv_depthwise, &conv_winograd, &conv_direct,
+                                               &conv_naive};
 
 const ConvAlgorithm* algorithm_named(std::string_view name) {
     for (const ConvAlgorithm* algorithm : algorithms)
         if (name == algorithm->name) return algorithm;
-    fail("convolution algorithm '", name, "' is unknown; choose depthwise, direct or naive");
+    fail("convolution algorithm '", name,
+         "' is unknown; choose depthwise, winograd, direct or naive");
 }
 
 const ConvAlgorithm* forced_by_environment() {
@@ -40,7 +42,7 @@ const ConvAlgorithm& choose_conv_algorithm(const ConvGeometry& geometry) {
         return *wanted;
     }
     for (const ConvAlgorithm* algorithm : algorithms)
-        if (algorithm->accepts(geometry)) return *algorithm;
+        if (algorithm->accepts(geometry) && algorithm->worthwhile(geometry)) return *algorithm;
     fail("convolution: no algorithm accepts this case");
 }
 

@@ -11,7 +11,8 @@ namespace voxelgrad {
 
 struct ConvAlgorithm {
     const char* name;
-    bool (*accepts)(const ConvGeometry&);
+    bool (*accepts)(const ConvGeometry&);     // can compute it
+    bool (*worthwhile)(const ConvGeometry&);  // and should, when nobody asked by name
     void (*coarse_from_fine)(const ConvGeometry&, const float* fine, const float* weight,
                              const float* bias, float* coarse);
     void (*fine_from_coarse)(const ConvGeometry&, const float* coarse, const float* weight,
@@ -21,6 +22,7 @@ struct ConvAlgorithm {
 };
 
 extern const ConvAlgorithm conv_depthwise;  // one channel in, one out, per group
+extern const ConvAlgorithm conv_winograd;   // 3x3 in the last two axes, stride 1: F(4x4, 3x3)
 extern const ConvAlgorithm conv_direct;     // register blocks over a padded strip
 extern const ConvAlgorithm conv_naive;      // plain loops
 

@@ -144,7 +144,7 @@ bool accepts(const ConvGeometry& g) {
 
 }  // namespace
 
-extern const ConvAlgorithm conv_depthwise = {"depthwise", accepts, coarse_from_fine,
-                                             fine_from_coarse, weight_gradient};
+extern const ConvAlgorithm conv_depthwise = {"depthwise",      accepts,          accepts,
+                                             coarse_from_fine, fine_from_coarse, weight_gradient};
 
 }  // namespace voxelgrad

@@ -9,6 +9,7 @@
 #include "core/pool.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_direct_weight.hpp"
+#include "ops/conv_pass.hpp"
 #include "ops/conv_strip.hpp"
 
 namespace voxelgrad {
@@ -18,30 +19,6 @@ constexpr std::int64_t strip_budget = 96 * 1024;             // floats: 384 KiB 
 constexpr std::int64_t stream_from = std::int64_t{4} << 20;  // floats: 16 MiB
 constexpr std::size_t cache_line = 64;
 constexpr std::int64_t enough_tasks = 32;  // fewer are cut further, by panels
-
-// One side of a pass: the grid that is read or written.
-struct Side {
-    const std::int64_t* extent;
-    std::int64_t channels;  // of a group
-
-    std::int64_t pixels() const { return extent[0] * extent[1] * extent[2]; }
-};
-
-struct Pass {
-    const ConvGeometry& geometry;
-    Side source, target;
-    bool target_is_coarse;
-    const float* source_data;
-    const float* weight;
-    const float* bias;
-    float* target_data;
-
-    std::int64_t weight_index(std::int64_t group, std::int64_t target_channel,
-                              std::int64_t source_channel, std::int64_t tap) const {
-        return target_is_coarse ? geometry.weight_index(group, target_channel, source_channel, tap)
-                                : geometry.weight_index(group, source_channel, target_channel, tap);
-    }
-};
 
 struct Panels {
     std::int64_t width;  // channels of a panel
@@ -201,17 +178,12 @@ void run_phase(const Pass& pass, const GatherPhase& phase) {
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
                       const float* bias, float* coarse) {
-    const Pass pass{
-        g,     {g.fine, g.fine_channels}, {g.coarse, g.coarse_channels}, true, fine, weight, bias,
-        coarse};
-    run_phase(pass, gather_coarse_from_fine(g));
+    run_phase(forward_pass(g, fine, weight, bias, coarse), gather_coarse_from_fine(g));
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
                       const float* bias, float* fine) {
-    const Pass pass{
-        g,   {g.coarse, g.coarse_channels}, {g.fine, g.fine_channels}, false, coarse, weight, bias,
-        fine};
+    const Pass pass = backward_pass(g, coarse, weight, bias, fine);
     for (const GatherPhase& phase : gather_fine_from_coarse(g)) run_phase(pass, phase);
 }
 
@@ -219,7 +191,7 @@ bool accepts(const ConvGeometry&) { return true; }
 
 }  // namespace
 
-extern const ConvAlgorithm conv_direct = {"direct", accepts, coarse_from_fine, fine_from_coarse,
-                                          conv_direct_weight_gradient};
+extern const ConvAlgorithm conv_direct = {
+    "direct", accepts, accepts, coarse_from_fine, fine_from_coarse, conv_direct_weight_gradient};
 
 }  // namespace voxelgrad

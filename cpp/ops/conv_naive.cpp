@@ -108,7 +108,7 @@ bool accepts(const ConvGeometry&) { return true; }
 
 }  // namespace
 
-extern const ConvAlgorithm conv_naive = {"naive", accepts, coarse_from_fine, fine_from_coarse,
-                                         weight_gradient};
+extern const ConvAlgorithm conv_naive = {"naive",          accepts,          accepts,
+                                         coarse_from_fine, fine_from_coarse, weight_gradient};
 
 }  // namespace voxelgrad

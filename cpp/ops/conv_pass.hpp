@@ -1,0 +1,49 @@
+// One pass of a convolution, seen as source -> target: which grid is read, which is written, and
+// where the weight between two channels lies.
+#pragma once
+
+#include "ops/conv_geometry.hpp"
+
+namespace voxelgrad {
+
+// One side of a pass: the grid that is read or written.
+struct Side {
+    const std::int64_t* extent;
+    std::int64_t channels;  // of a group
+
+    std::int64_t pixels() const { return extent[0] * extent[1] * extent[2]; }
+};
+
+struct Pass {
+    const ConvGeometry& geometry;
+    Side source, target;
+    bool target_is_coarse;
+    const float* source_data;
+    const float* weight;
+    const float* bias;
+    float* target_data;
+
+    std::int64_t weight_index(std::int64_t group, std::int64_t target_channel,
+                              std::int64_t source_channel, std::int64_t tap) const {
+        return target_is_coarse ? geometry.weight_index(group, target_channel, source_channel, tap)
+                                : geometry.weight_index(group, source_channel, target_channel, tap);
+    }
+};
+
+// Coarse from fine.
+inline Pass forward_pass(const ConvGeometry& g, const float* fine, const float* weight,
+                         const float* bias, float* coarse) {
+    return {
+        g,     {g.fine, g.fine_channels}, {g.coarse, g.coarse_channels}, true, fine, weight, bias,
+        coarse};
+}
+
+// Fine from coarse.
+inline Pass backward_pass(const ConvGeometry& g, const float* coarse, const float* weight,
+                          const float* bias, float* fine) {
+    return {
+        g,   {g.coarse, g.coarse_channels}, {g.fine, g.fine_channels}, false, coarse, weight, bias,
+        fine};
+}
+
+}  // namespace voxelgrad
