@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::int64_t enough_tasks = 16;  // fewer are cut further, by panels
 constexpr std::int64_t fewest_channels = 16;
+constexpr std::int64_t smallest_block = 28;  // tiles: two register blocks
 
 struct Plan {
     const Pass& pass;
@@ -119,24 +120,23 @@ void transform_back(const Plan& plan, const float* products, std::int64_t panel,
     }
 }
 
-void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
+void run_task(const Plan& plan, const SharedSource& source, std::int64_t task, std::int64_t parts) {
     const WinogradTiles& tiles = plan.tiles;
-    const std::int64_t part = task % parts, block = task / parts % tiles.blocks;
-    const std::int64_t depth = task / parts / tiles.blocks * tiles.depth;
-    const std::int64_t first = block * tiles.block;
+    const std::int64_t part = task % parts, unit = task / parts;
+    const std::int64_t depth = unit / tiles.blocks * tiles.depth;
+    const std::int64_t first = unit % tiles.blocks * tiles.block;
     const std::int64_t count = std::min(tiles.block, tiles.count - first);
     if (count <= 0) return;
-    Workspace<float> frequencies(winograd_frequencies *
-                                 tiles.frequency_size(plan.pass.source.channels));
+    Workspace<float> own(source.own_size());
     Workspace<float> products(winograd_frequencies * plan.product_stride);
     Workspace<float> zeros(plan.width);
     std::fill_n(zeros.data(), plan.width, 0.0f);
-    transform_source(plan.pass, plan.phase, tiles, first, count, depth, frequencies.data());
+    const float* frequencies = source.block(unit, own.data());
     const std::int64_t last_slice = std::min(tiles.depth, plan.phase.count[0] - depth);
     const std::int64_t end = (part + 1) * plan.panels / parts;
     for (std::int64_t panel = part * plan.panels / parts; panel < end; ++panel)
         for (std::int64_t slice = 0; slice < last_slice; ++slice) {
-            multiply(plan, frequencies.data(), panel, slice, count, zeros.data(), products.data());
+            multiply(plan, frequencies, panel, slice, count, zeros.data(), products.data());
             transform_back(plan, products.data(), panel, first, count, depth + slice);
         }
 }
@@ -144,7 +144,7 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
 void run(const Pass& pass, const GatherPhase& phase) {
     Plan plan{pass,
               phase,
-              plan_tiles(phase, pass.geometry.batch, pass.source.channels),
+              plan_tiles(phase, pass.geometry.batch, pass.source.channels, smallest_block),
               conv_direct_kernels().panel,
               0,
               0,
@@ -165,7 +165,8 @@ void run(const Pass& pass, const GatherPhase& phase) {
     const std::int64_t tasks = plan.tiles.blocks * plan.tiles.depth_blocks;
     const std::int64_t parts =
         std::clamp<std::int64_t>((enough_tasks + tasks - 1) / tasks, 1, plan.panels);
-    parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, task, parts); });
+    const SharedSource source(pass, phase, plan.tiles, parts > 1);
+    parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, source, task, parts); });
 }
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "core/pool.hpp"
+#include "core/parallel_for.hpp"
 #include "kernels/conv_direct.hpp"
 #include "kernels/winograd.hpp"
 #include "ops/conv_winograd.hpp"
@@ -9,7 +9,7 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t budget = 192 * 1024;  // floats of a block's frequencies: 768 KiB
-constexpr std::int64_t largest_block = 56, smallest_block = 28;
+constexpr std::int64_t largest_block = 56;
 constexpr std::int64_t deepest_block = 8;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -26,38 +26,7 @@ void copy_patch(const float* slice, const std::int64_t* extent, std::int64_t pix
                         patch + (r * winograd_patch + c) * strip_block);
 }
 
-}  // namespace
-
-std::int64_t WinogradTiles::frequency_size(std::int64_t channels) const {
-    // An odd number of cache lines: the 36 frequencies of a tile must not fall on the same cache
-    // sets.
-    return divide_up(channels, strip_block) * slices * block * strip_block / 32 * 32 + strip_block;
-}
-
-WinogradTiles plan_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t channels) {
-    WinogradTiles tiles{};
-    tiles.rows = divide_up(phase.count[1], winograd_tile);
-    tiles.columns = divide_up(phase.count[2], winograd_tile);
-    tiles.count = batch * tiles.rows * tiles.columns;
-    tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
-    tiles.depth = tiles.depth_taps == 1 ? 1 : std::min(phase.count[0], deepest_block);
-    tiles.depth_blocks = divide_up(phase.count[0], tiles.depth);
-    tiles.depth = divide_up(phase.count[0], tiles.depth_blocks);
-    tiles.slices = tiles.depth + tiles.depth_taps - 1;
-    const std::int64_t per_tile =
-        winograd_frequencies * strip_block * tiles.slices * divide_up(channels, strip_block);
-    const std::int64_t wanted = std::clamp(budget / per_tile, smallest_block, largest_block);
-    tiles.blocks = divide_up(tiles.count, std::max<std::int64_t>(wanted, 1));
-    tiles.block = tiles.blocks == 0 ? 1 : divide_up(tiles.count, tiles.blocks);
-    return tiles;
-}
-
-TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile) {
-    const std::int64_t in_image = tile % (tiles.rows * tiles.columns);
-    return {tile / (tiles.rows * tiles.columns), in_image / tiles.columns * winograd_tile,
-            in_image % tiles.columns * winograd_tile};
-}
-
+// Transforms tiles [first, first + count) for the depth block that starts at target slice `depth`.
 void transform_source(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
                       std::int64_t first, std::int64_t count, std::int64_t depth,
                       float* frequencies) {
@@ -95,6 +64,65 @@ void transform_source(const Pass& pass, const GatherPhase& phase, const Winograd
             }
         }
     }
+}
+
+}  // namespace
+
+std::int64_t WinogradTiles::frequency_size(std::int64_t channels) const {
+    // An odd number of cache lines: the 36 frequencies of a tile must not fall on the same cache
+    // sets.
+    return divide_up(channels, strip_block) * slices * block * strip_block / 32 * 32 + strip_block;
+}
+
+WinogradTiles plan_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t channels,
+                         std::int64_t smallest) {
+    WinogradTiles tiles{};
+    tiles.rows = divide_up(phase.count[1], winograd_tile);
+    tiles.columns = divide_up(phase.count[2], winograd_tile);
+    tiles.count = batch * tiles.rows * tiles.columns;
+    tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
+    tiles.depth = tiles.depth_taps == 1 ? 1 : std::min(phase.count[0], deepest_block);
+    tiles.depth_blocks = divide_up(phase.count[0], tiles.depth);
+    tiles.depth = divide_up(phase.count[0], tiles.depth_blocks);
+    tiles.slices = tiles.depth + tiles.depth_taps - 1;
+    const std::int64_t per_tile =
+        winograd_frequencies * strip_block * tiles.slices * divide_up(channels, strip_block);
+    const std::int64_t wanted = std::max(std::min(budget / per_tile, largest_block), smallest);
+    tiles.blocks = divide_up(tiles.count, std::max<std::int64_t>(wanted, 1));
+    tiles.block = tiles.blocks == 0 ? 1 : divide_up(tiles.count, tiles.blocks);
+    return tiles;
+}
+
+TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile) {
+    const std::int64_t in_image = tile % (tiles.rows * tiles.columns);
+    return {tile / (tiles.rows * tiles.columns), in_image / tiles.columns * winograd_tile,
+            in_image % tiles.columns * winograd_tile};
+}
+
+SharedSource::SharedSource(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
+                           bool wanted)
+    : pass_(pass),
+      phase_(phase),
+      tiles_(tiles),
+      wanted_(wanted),
+      block_size_(winograd_frequencies * tiles.frequency_size(pass.source.channels)),
+      shared_(wanted ? tiles.blocks * tiles.depth_blocks * block_size_ : 1) {
+    if (!wanted) return;
+    parallel_for(tiles.blocks * tiles.depth_blocks,
+                 [&](std::int64_t unit) { transform(unit, shared_.data() + unit * block_size_); });
+}
+
+void SharedSource::transform(std::int64_t unit, float* frequencies) const {
+    const std::int64_t first = unit % tiles_.blocks * tiles_.block;
+    const std::int64_t count = std::min(tiles_.block, tiles_.count - first);
+    const std::int64_t depth = unit / tiles_.blocks * tiles_.depth;
+    if (count > 0) transform_source(pass_, phase_, tiles_, first, count, depth, frequencies);
+}
+
+const float* SharedSource::block(std::int64_t unit, float* own) const {
+    if (wanted_) return shared_.data() + unit * block_size_;
+    transform(unit, own);
+    return own;
 }
 
 bool winograd_accepts(const ConvGeometry& g) {

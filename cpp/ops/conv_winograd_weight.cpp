@@ -15,7 +15,8 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t enough_tasks = 16;
-constexpr std::int64_t partial_budget = std::int64_t{24} << 20;  // floats of all partial gradients
+constexpr std::int64_t partial_budget = std::int64_t{10} << 20;  // floats of all partial gradients
+constexpr std::int64_t smallest_block = 112;  // tiles: the sums are read and written once a block
 
 struct Plan {
     const Pass& pass;
@@ -81,14 +82,14 @@ void add_products(const Plan& plan, const float* fine, const float* coarse,
 }
 
 // One chunk of the blocks for a range of panels.
-void run_task(const Plan& plan, std::int64_t chunk, std::int64_t first_panel,
-              std::int64_t last_panel, float* partial) {
+void run_task(const Plan& plan, const SharedSource& source, std::int64_t chunk,
+              std::int64_t first_panel, std::int64_t last_panel, float* partial) {
     const WinogradTiles& tiles = plan.tiles;
     float* gradient = partial + chunk * plan.panels * plan.panel_size();
     std::fill(gradient + first_panel * plan.panel_size(), gradient + last_panel * plan.panel_size(),
               0.0f);
     const std::int64_t coarse_stride = tiles.block * plan.width + strip_block;
-    Workspace<float> fine(winograd_frequencies * tiles.frequency_size(plan.pass.source.channels));
+    Workspace<float> own(source.own_size());
     Workspace<float> coarse(winograd_frequencies * coarse_stride);
     const std::int64_t end_unit = (chunk + 1) * plan.units / plan.chunks;
     for (std::int64_t unit = chunk * plan.units / plan.chunks; unit < end_unit; ++unit) {
@@ -96,13 +97,13 @@ void run_task(const Plan& plan, std::int64_t chunk, std::int64_t first_panel,
         const std::int64_t count = std::min(tiles.block, tiles.count - first);
         const std::int64_t depth = unit / tiles.blocks * tiles.depth;
         if (count <= 0) continue;
-        transform_source(plan.pass, plan.phase, tiles, first, count, depth, fine.data());
+        const float* fine = source.block(unit, own.data());
         const std::int64_t slices = std::min(tiles.depth, plan.phase.count[0] - depth);
         for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
             for (std::int64_t slice = 0; slice < slices; ++slice) {
                 transform_coarse(plan, first, count, depth + slice, panel, coarse_stride,
                                  coarse.data());
-                add_products(plan, fine.data(), coarse.data(), coarse_stride, slice, count, panel,
+                add_products(plan, fine, coarse.data(), coarse_stride, slice, count, panel,
                              gradient + panel * plan.panel_size());
             }
     }
@@ -146,7 +147,7 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, con
     Plan plan{pass,
               phase,
               coarse,
-              plan_tiles(phase, g.batch, g.fine_channels),
+              plan_tiles(phase, g.batch, g.fine_channels, smallest_block),
               conv_weight_kernels().panel,
               0,
               0,
@@ -161,16 +162,16 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, con
     plan.frequency_size = plan.blocks * tiles.depth_taps * plan.block_size;
     plan.units = tiles.blocks * tiles.depth_blocks;
     const std::int64_t affordable = partial_budget / (plan.panels * plan.panel_size());
-    plan.chunks = std::clamp<std::int64_t>(
-        std::min((enough_tasks + plan.panels - 1) / plan.panels, affordable), 1,
-        std::max<std::int64_t>(plan.units, 1));
+    plan.chunks = std::clamp<std::int64_t>(std::min(enough_tasks, affordable), 1,
+                                           std::max<std::int64_t>(plan.units, 1));
     Workspace<float> partial(plan.chunks * plan.panels * plan.panel_size());
     const std::int64_t parts =
         std::clamp<std::int64_t>((enough_tasks + plan.chunks - 1) / plan.chunks, 1, plan.panels);
+    const SharedSource source(pass, phase, tiles, parts > 1);
     parallel_for(plan.chunks * parts, [&](std::int64_t task) {
         const std::int64_t part = task % parts;
-        run_task(plan, task / parts, part * plan.panels / parts, (part + 1) * plan.panels / parts,
-                 partial.data());
+        run_task(plan, source, task / parts, part * plan.panels / parts,
+                 (part + 1) * plan.panels / parts, partial.data());
     });
     parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
         const std::int64_t block = at % plan.blocks;
