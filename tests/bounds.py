@@ -21,6 +21,7 @@ import numpy as np
 
 import loss_bounds
 import norm_bounds
+import winograd_bounds
 from op_case import OpCase
 from op_runs import evaluate
 from rounding import Arrays, Bounds, U, gamma, softmax_parts
@@ -42,6 +43,15 @@ def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     sums = evaluate(majorant, "reference", _absolute(arrays), np.abs(grad))
     terms = [case.terms] * len(sums) if case.terms else _terms(case, arrays, grad)
     return [gamma(n) * np.abs(total) for n, total in zip(terms, sums, strict=True)]
+
+
+def convolution(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """A sum of products; where Winograd's algorithm may run, its error comes on top."""
+    bounds = monomial(case, arrays, grad)
+    if not winograd_bounds.accepts(case):
+        return bounds
+    winograd = winograd_bounds.winograd_bounds(case, arrays, grad)
+    return [a + b for a, b in zip(bounds, winograd, strict=True)]
 
 
 def selection(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
@@ -97,6 +107,7 @@ def log_softmax(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
 
 FAMILIES: dict[str, Callable[[OpCase, Arrays, np.ndarray], Bounds]] = {
     "monomial": monomial,
+    "convolution": convolution,
     "selection": selection,
     "elementwise": elementwise,
     "interpolate": interpolate,

@@ -26,6 +26,7 @@ def conv_case(
         f"{op}{len(kernel)}d",
         (Arg((*size, inputs)), weight, Arg((outputs,)) if bias else None),
         params,
+        family="convolution",
     )
 
 

@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bounds import bounds_of
 from comparison import assert_within
+from conv_cases import conv_case
 from op_case import OpCase
-from op_cases import CONV_CASES
+from op_cases import CONV_CASES, LARGE_CASES
 from op_runs import problem_of, run_native
 from voxelgrad.backends import cpu
+from winograd_bounds import accepts, as_three_dimensional, forward, winograd_bounds
+
+WINOGRAD_CASES = [
+    *(case for case in [*CONV_CASES, *LARGE_CASES] if accepts(case)),
+    conv_case("conv", (2, 13, 6), (20, 64), (3, 3)),
+    conv_case("conv", (3, 15, 15), (33, 40), (3, 3), padding=1),
+    conv_case("conv", (1, 30, 31), (64, 32), (3, 3), padding=2, bias=False),
+    conv_case("conv", (1, 7, 12, 13), (24, 33), (3, 3, 3), padding=1),
+    conv_case("conv", (1, 10, 9, 8), (16, 16), (5, 3, 3), padding=(2, 1, 0)),
+    conv_case("conv", (2, 3, 3), (4, 4), (3, 3)),
+    conv_case("conv_transpose", (2, 9, 6), (17, 16), (3, 3), padding=1),
+    conv_case("conv_transpose", (1, 4, 5, 6), (16, 20), (3, 3, 3)),
+]
+
+
+@contextmanager
+def forced(algorithm: str, isa: str) -> Iterator[None]:
+    """Run convolution by this algorithm on this instruction set."""
+    before = cpu.isa_name()
+    cpu.set_conv_algorithm(algorithm)
+    cpu.set_isa(isa)
+    try:
+        yield
+    finally:
+        cpu.set_conv_algorithm("")
+        cpu.set_isa(before)
+
 
 CASES = [case for case in CONV_CASES if case.op != "linear"]
 
@@ -26,8 +57,33 @@ def algorithm(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_general_algorithms_take_every_case(case: OpCase, algorithm: str) -> None:
     problem = problem_of(case)
-    bounds = bounds_of(case, problem.arrays, problem.grad)
+    bounds = bounds_of(replace(case, family="monomial"), problem.arrays, problem.grad)
     assert_within(run_native(case, problem), problem.expected, bounds)
+
+
+@pytest.mark.parametrize("isa", cpu.isa_names())
+@pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
+def test_winograd_stays_within_the_bound_of_its_transforms(case: OpCase, isa: str) -> None:
+    problem = problem_of(case)
+    bounds = winograd_bounds(case, problem.arrays, problem.grad)
+    with forced("winograd", isa):
+        assert_within(run_native(case, problem), problem.expected, bounds)
+
+
+@pytest.mark.parametrize("case", WINOGRAD_CASES[:8], ids=lambda case: case.name)
+def test_the_transforms_of_the_bound_are_winograds(case: OpCase) -> None:
+    """Without absolute values the formulas behind the bound give the convolution itself."""
+    problem = problem_of(case)
+    x, w, _, padding = as_three_dimensional(case, problem.arrays, problem.grad)
+    bias = problem.arrays[2] if problem.arrays[2] is not None else 0.0
+    output = forward(x, w, padding, False).reshape(problem.expected[0].shape) + bias
+    np.testing.assert_allclose(output, problem.expected[0], rtol=0, atol=1e-11)
+
+
+def test_winograd_refuses_what_it_cannot_do() -> None:
+    strided = conv_case("conv", (1, 9, 9), (16, 16), (3, 3), stride=2)
+    with forced("winograd", cpu.isa_name()), pytest.raises(ValueError, match="does not accept"):
+        run_native(strided, problem_of(strided))
 
 
 def test_an_unknown_algorithm_is_refused() -> None:
