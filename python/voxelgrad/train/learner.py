@@ -133,7 +133,8 @@ class Learner:
             self.restore(resume)
         self.epochs = epochs
         self._tell("on_fit_begin")
-        with Interrupt() as interrupt:
+        # A training that diverges is reported once, with its step, not by numpy's warnings before.
+        with Interrupt() as interrupt, np.errstate(over="ignore", invalid="ignore"):
             while self.epoch < epochs and self.stop_reason is None:
                 self._run_epoch(interrupt)
         self._tell("on_fit_end")
