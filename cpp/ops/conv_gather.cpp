@@ -68,10 +68,12 @@ GatherPhase gather_coarse_from_fine(const ConvGeometry& g) {
 
 std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& g) {
     std::vector<GatherPhase> phases;
-    std::int64_t r[conv_axes];
-    for (r[0] = 0; r[0] < g.stride[0]; ++r[0])
-        for (r[1] = 0; r[1] < g.stride[1]; ++r[1])
-            for (r[2] = 0; r[2] < g.stride[2]; ++r[2]) phases.push_back(fine_phase(g, r));
+    // Remainders beyond the grid have no pixels.
+    std::int64_t last[conv_axes], r[conv_axes];
+    for (int a = 0; a < conv_axes; ++a) last[a] = std::min(g.stride[a], g.fine[a]);
+    for (r[0] = 0; r[0] < last[0]; ++r[0])
+        for (r[1] = 0; r[1] < last[1]; ++r[1])
+            for (r[2] = 0; r[2] < last[2]; ++r[2]) phases.push_back(fine_phase(g, r));
     return phases;
 }
 

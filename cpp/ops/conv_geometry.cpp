@@ -9,6 +9,9 @@ void check_axis(const char* op, const ConvGeometry& g, int axis) {
     check(
         g.kernel[axis] >= 1 && g.stride[axis] >= 1 && g.padding[axis] >= 0 && g.dilation[axis] >= 1,
         op, ": kernel, stride and dilation must be at least 1 and padding at least 0");
+    constexpr std::int64_t most = std::int64_t{1} << 30;  // so that no product below overflows
+    check(g.stride[axis] <= most && g.padding[axis] <= most && g.dilation[axis] <= most, op,
+          ": stride, padding and dilation must be at most ", most);
     // The coarse grid may stop early (a remainder of the stride), but no tap may lie wholly
     // outside.
     const std::int64_t reach = g.stride[axis] * (g.coarse[axis] - 1) +
