@@ -148,7 +148,8 @@ def _strip(row: Row, channel_names: Sequence[str]) -> Image.Image:
     channels = row.image if row.image.ndim == 3 else row.image[..., None]
     count = channels.shape[-1]
     names = [channel_names[i] if i < len(channel_names) else "" for i in range(count)]
-    panels = [(name or "image", overlay(channels[..., i])) for i, name in enumerate(names)]
+    unnamed = [f"channel {i + 1}" if count > 1 else "image" for i in range(count)]
+    panels = [(names[i] or unnamed[i], overlay(channels[..., i])) for i in range(count)]
     below = f" on {names[row.base]}" if names[row.base] else ""
     for name, mask in (("truth", row.truth), ("prediction", row.prediction)):
         if mask is not None:
