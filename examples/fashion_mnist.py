@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 import voxelgrad as vg
 from voxelgrad.data import ArrayDataset, DataLoader, Sample
-from voxelgrad.train import Learner, ProgressBar
-from voxelgrad.train.metrics import Accuracy
+from voxelgrad.train import Accuracy, Learner, ProgressBar
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

@@ -7,8 +7,7 @@ import sys
 
 import voxelgrad as vg
 from voxelgrad.data import Augment, DataLoader, SliceFolder, split_by_patient
-from voxelgrad.train import Learner, ProgressBar
-from voxelgrad.train.metrics import Dice
+from voxelgrad.train import Dice, Learner, ProgressBar
 
 vg.manual_seed(0)
 train_set, held_out = split_by_patient(SliceFolder(sys.argv[1]), held_out=5)

@@ -7,16 +7,34 @@ from voxelgrad.train.checkpoint import Checkpoint, read_checkpoint, write_checkp
 from voxelgrad.train.history import History, plot_history
 from voxelgrad.train.inference import Prediction, evaluate, predict
 from voxelgrad.train.learner import Learner, NonFiniteError
+from voxelgrad.train.metrics import (
+    AUC,
+    Accuracy,
+    ConfusionMatrix,
+    Dice,
+    IoU,
+    Metric,
+    Sensitivity,
+    Specificity,
+)
 
 __all__ = [
+    "AUC",
+    "Accuracy",
     "Callback",
     "Checkpoint",
+    "ConfusionMatrix",
+    "Dice",
     "EarlyStopping",
     "History",
+    "IoU",
     "Learner",
+    "Metric",
     "NonFiniteError",
     "Prediction",
     "ProgressBar",
+    "Sensitivity",
+    "Specificity",
     "evaluate",
     "plot_history",
     "predict",
