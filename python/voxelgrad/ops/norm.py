@@ -122,10 +122,12 @@ class BatchNorm(_Norm):
         rate = self.momentum
         variance = 1.0 / np.square(invstd, dtype=np.float64) - self.eps
         np.maximum(variance, 0.0, out=variance)
-        self.running_mean *= 1.0 - rate
-        self.running_mean += rate * mean
-        self.running_var *= 1.0 - rate
-        self.running_var += (rate * count / (count - 1)) * variance
+        # A training that diverges overflows here first; its loss says so, once and with the place.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.running_mean *= 1.0 - rate
+            self.running_mean += rate * mean
+            self.running_var *= 1.0 - rate
+            self.running_var += (rate * count / (count - 1)) * variance
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
