@@ -1,3 +1,5 @@
+#include "kernels/transpose.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -11,8 +13,9 @@ namespace {
 
 using std::int64_t;
 
-constexpr int64_t tile = 16;    // a cache line of floats
-constexpr int64_t block = 128;  // a side of what one thread moves at a time
+constexpr int64_t block = 256;            // a side of what one thread moves at a time
+constexpr int64_t line = 16;              // floats in a cache line
+constexpr int64_t stream_from = 1 << 22;  // elements: more than caches hold
 
 // An axis of the output in its order: its length, and the steps between its elements.
 struct Axis {
@@ -72,20 +75,6 @@ void copy_lines(const float* input, float* output, std::vector<Axis> axes) {
         });
 }
 
-// output[r * output_step + c] = input[c * input_step + r], in tiles of whole cache lines.
-void transpose_block(const float* input, int64_t input_step, float* output, int64_t output_step,
-                     int64_t rows, int64_t columns) {
-    for (int64_t r = 0; r < rows; r += tile)
-        for (int64_t c = 0; c < columns; c += tile) {
-            const int64_t height = std::min(tile, rows - r), width = std::min(tile, columns - c);
-            const float* const source = input + c * input_step + r;
-            float* const target = output + r * output_step + c;
-            for (int64_t i = 0; i < height; ++i)
-                for (int64_t j = 0; j < width; ++j)
-                    target[i * output_step + j] = source[j * input_step + i];
-        }
-}
-
 // Matrices: their rows are the input's last axis, their columns the output's.
 void transpose_matrices(const float* input, float* output, std::vector<Axis> axes) {
     const Axis column = axes.back();
@@ -96,12 +85,17 @@ void transpose_matrices(const float* input, float* output, std::vector<Axis> axe
     axes.erase(last_of_input);
     const int64_t bands = (row.length + block - 1) / block;
     const int64_t strips = (column.length + block - 1) / block;
-    parallel_for(positions(axes) * bands * strips, [&](int64_t piece) {
+    const int64_t matrices = positions(axes);
+    const bool aligned = reinterpret_cast<std::uintptr_t>(output) % (line * sizeof(float)) == 0;
+    const bool past_cache = aligned && column.length % line == 0 &&
+                            matrices * row.length * column.length >= stream_from;
+    parallel_for(matrices * bands * strips, [&](int64_t piece) {
         const int64_t r = piece / strips % bands * block, c = piece % strips * block;
         const Position at = position_of(axes, piece / strips / bands);
-        transpose_block(input + at.input + r + c * column.input_step, column.input_step,
-                        output + at.output + r * row.output_step + c, row.output_step,
-                        std::min(block, row.length - r), std::min(block, column.length - c));
+        transpose_kernels().matrix(input + at.input + r + c * column.input_step, column.input_step,
+                                   output + at.output + r * row.output_step + c, row.output_step,
+                                   std::min(block, row.length - r),
+                                   std::min(block, column.length - c), past_cache);
     });
 }
 
