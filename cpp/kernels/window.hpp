@@ -25,6 +25,7 @@ struct WindowRow {
     const WindowTap* taps;
     std::int64_t begin, end;  // columns
     std::int64_t channels;
+    bool past_cache;  // write the target past the cache: it is aligned, channels a multiple of 16
 };
 
 // `target`, `indices` and `output` point to the row's column 0.

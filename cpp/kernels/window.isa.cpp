@@ -47,6 +47,13 @@ namespace {
 #endif
 }
 
+[[gnu::always_inline]] inline void put(const WindowRow& row, float* p, Vec v) {
+    if (row.past_cache)
+        stream(p, v);
+    else
+        store(p, v);
+}
+
 // Calls body(offset, place, weight) for every tap of a column's window.
 template <class Body>
 [[gnu::always_inline]] inline void for_taps(const WindowRow& row, std::int64_t column,
@@ -71,6 +78,7 @@ template <class Body>
         for (; c + lanes <= row.channels; c += lanes) body.template block<1>(column, c);
         for (; c < row.channels; ++c) body.channel(column, c);
     }
+    if (row.past_cache) stream_fence();
 }
 
 std::int32_t first_place(const WindowRow& row, std::int64_t column) {
@@ -103,7 +111,7 @@ struct MaxForward {
         });
         const std::int64_t at = column * row.channels + c;
         for (int v = 0; v < vectors; ++v) {
-            store(target + at + v * lanes, best[v]);
+            put(row, target + at + v * lanes, best[v]);
             store_index(indices + at + v * lanes, place[v]);
         }
     }
@@ -140,7 +148,7 @@ struct MaxBackward {
             }
         });
         for (int v = 0; v < vectors; ++v)
-            store(target + column * row.channels + c + v * lanes, total[v]);
+            put(row, target + column * row.channels + c + v * lanes, total[v]);
     }
 
     void channel(std::int64_t column, std::int64_t c) const {
@@ -165,7 +173,7 @@ struct WeightedSum {
                 total[v] += load(source + offset + c + v * lanes) * weight;
         });
         for (int v = 0; v < vectors; ++v)
-            store(target + column * row.channels + c + v * lanes, total[v]);
+            put(row, target + column * row.channels + c + v * lanes, total[v]);
     }
 
     void channel(std::int64_t column, std::int64_t c) const {

@@ -6,6 +6,7 @@
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
+#include "core/streaming.hpp"
 #include "kernels/norm.hpp"
 
 namespace voxelgrad {
@@ -16,7 +17,6 @@ using std::int64_t;
 constexpr int64_t vector = 16;               // floats, of the widest instruction set
 constexpr int64_t chunk_elements = 1 << 15;  // 128 KiB: small enough for L2
 constexpr int64_t chunk_rows = 16;           // at least, so that sums stay few
-constexpr int64_t stream_from = 1 << 22;     // elements: more than caches hold
 
 // Channels repeated until they fill whole vectors and enough of them.
 struct Pattern {
@@ -116,13 +116,6 @@ struct Columns {
     float *mean, *scale, *shift, *slope;
 };
 
-// Whether a result is better written past the cache: it is larger than that, and all vectors are
-// aligned.
-bool worth_streaming(const NormProblem& problem, const Pattern& pattern, const float* result) {
-    const bool aligned = reinterpret_cast<std::uintptr_t>(result) % (vector * sizeof(float)) == 0;
-    return aligned && problem.sample_size() >= stream_from && pattern.period % vector == 0;
-}
-
 template <class Body>
 void for_group_channels(const NormProblem& problem, Body&& body) {
     const int64_t width = problem.group_channels();
@@ -138,7 +131,7 @@ void normalise_sample(const NormProblem& problem, const float* x, NormAffine aff
         columns.shift[c] = affine.shift(c);
     });
     columns.repeat();
-    const bool past_cache = worth_streaming(problem, columns.pattern, y);
+    const bool past_cache = worth_streaming(y, problem.sample_size(), columns.pattern.period);
     for_chunks_backwards(columns.pattern, problem.sample_size(), [&](int64_t begin, int64_t n) {
         norm_kernels().normalise(x + begin, columns.mean, columns.scale, columns.shift, y + begin,
                                  n, columns.pattern.period, past_cache);
@@ -185,7 +178,7 @@ void input_gradient_sample(const NormProblem& problem, const float* grad, const 
         }
     }
     columns.repeat();
-    const bool past_cache = worth_streaming(problem, columns.pattern, result);
+    const bool past_cache = worth_streaming(result, problem.sample_size(), columns.pattern.period);
     for_chunks_backwards(columns.pattern, problem.sample_size(), [&](int64_t begin, int64_t n) {
         norm_kernels().input_gradient(grad + begin, x + begin, columns.mean, columns.scale,
                                       columns.slope, columns.shift, result + begin, n,

@@ -103,7 +103,7 @@ void max_pool_forward(View<const float> input, View<float> output, View<Index> i
     auto axes = pool_axes({op, kernel_size, stride, padding}, input, output, true);
     const WindowPlan plan(input[0], std::move(axes), input.last());
     const auto& kernels = max_kernels(Index{});
-    plan.for_rows([&](const WindowRow& row, int64_t first) {
+    plan.for_rows(output.data, [&](const WindowRow& row, int64_t first) {
         kernels.forward(row, input.data, output.data + first, indices.data + first);
     });
 }
@@ -118,7 +118,7 @@ void max_pool_backward(View<const float> grad_output, View<const Index> indices,
     auto axes = pool_axes({op, kernel_size, stride, padding}, grad_input, grad_output, true);
     const WindowPlan plan(grad_input[0], transposed(std::move(axes)), grad_input.last());
     const auto& kernels = max_kernels(Index{});
-    plan.for_rows([&](const WindowRow& row, int64_t first) {
+    plan.for_rows(grad_input.data, [&](const WindowRow& row, int64_t first) {
         kernels.backward(row, grad_output.data, indices.data, grad_input.data + first);
     });
 }

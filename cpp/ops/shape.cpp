@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "core/streaming.hpp"
+#include "kernels/copy.hpp"
 #include "ops/pad_axis.hpp"
 
 namespace voxelgrad {
@@ -14,9 +17,9 @@ using std::int64_t;
 
 constexpr int64_t grain = 1 << 15;  // elements a chunk
 
-// memcpy is a call; a handful of values is not worth one.
-void copy(const float* source, float* target, int64_t count) {
-    if (count > 8) {
+void copy(const float* source, float* target, int64_t count, bool past_cache) {
+    if (past_cache) return copy_kernels().past_cache(source, target, count);
+    if (count > 8) {  // memcpy is a call; a handful of values is not worth one
         std::memcpy(target, source, static_cast<std::size_t>(count) * sizeof(float));
         return;
     }
@@ -31,7 +34,7 @@ struct Piece {
 
 // Output elements [begin, end), where rows consist of the pieces' rows.
 void concat_range(const std::vector<Piece>& pieces, int64_t row_length, float* output,
-                  int64_t begin, int64_t end) {
+                  int64_t begin, int64_t end, bool past_cache) {
     int64_t row = begin / row_length, column = begin % row_length;
     std::size_t p = 0;
     while (pieces[p].end <= column) ++p;
@@ -39,7 +42,7 @@ void concat_range(const std::vector<Piece>& pieces, int64_t row_length, float* o
         const Piece& piece = pieces[p];
         const int64_t count = std::min(piece.end - column, end - at);
         const int64_t within = column - (piece.end - piece.length);
-        copy(piece.data + row * piece.length + within, output + at, count);
+        copy(piece.data + row * piece.length + within, output + at, count, past_cache);
         at += count;
         column += count;
         if (++p < pieces.size()) continue;
@@ -47,6 +50,7 @@ void concat_range(const std::vector<Piece>& pieces, int64_t row_length, float* o
         column = 0;
         ++row;
     }
+    if (past_cache) copy_kernels().fence();
 }
 
 // A run of elements of the innermost padded axis that are neighbours in the input too.
@@ -112,6 +116,10 @@ void copy_padded(const float* input, float* output, std::vector<PadAxis> axes, P
     int64_t lines = 1;
     for (const PadAxis& axis : axes) lines *= axis.outer;
 
+    int64_t unit = length;  // what all runs begin at and end at multiples of
+    for (const Run& run : runs) unit = std::gcd(unit, run.target * block);
+    const bool past_cache = worth_streaming(output, lines * length, unit);
+
     const auto write_line = [&](int64_t number) {
         float* const target = output + number * length;
         const int64_t line = source_line(axes, number, mode);
@@ -122,13 +130,14 @@ void copy_padded(const float* input, float* output, std::vector<PadAxis> axes, P
             if (run.source < 0)
                 std::fill(begin, begin + run.count * block, value);
             else
-                copy(source + run.source * block, begin, run.count * block);
+                copy(source + run.source * block, begin, run.count * block, past_cache);
         }
     };
     if (length == 0) return;
     parallel_for_ranges(lines, std::max<int64_t>(1, grain / length),
                         [&](int64_t begin, int64_t end) {
                             for (int64_t number = begin; number < end; ++number) write_line(number);
+                            if (past_cache) copy_kernels().fence();
                         });
 }
 
@@ -152,8 +161,11 @@ void concat(const std::vector<View<const float>>& inputs, View<float> output, in
     check(total == output[axis], "concat: the inputs have ", total, " elements along axis ", axis,
           " but output is ", output);
     if (output.size() == 0) return;
+    int64_t unit = 0;  // what all pieces' lengths are multiples of
+    for (const Piece& piece : pieces) unit = std::gcd(unit, piece.length);
+    const bool past_cache = worth_streaming(output.data, output.size(), unit);
     parallel_for_ranges(output.size(), grain, [&](int64_t begin, int64_t end) {
-        concat_range(pieces, output[axis] * trailing, output.data, begin, end);
+        concat_range(pieces, output[axis] * trailing, output.data, begin, end, past_cache);
     });
 }
 

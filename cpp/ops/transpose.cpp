@@ -6,6 +6,7 @@
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "core/streaming.hpp"
 #include "ops/shape.hpp"
 
 namespace voxelgrad {
@@ -13,9 +14,7 @@ namespace {
 
 using std::int64_t;
 
-constexpr int64_t block = 256;            // a side of what one thread moves at a time
-constexpr int64_t line = 16;              // floats in a cache line
-constexpr int64_t stream_from = 1 << 22;  // elements: more than caches hold
+constexpr int64_t block = 256;  // a side of what one thread moves at a time
 
 // An axis of the output in its order: its length, and the steps between its elements.
 struct Axis {
@@ -86,9 +85,8 @@ void transpose_matrices(const float* input, float* output, std::vector<Axis> axe
     const int64_t bands = (row.length + block - 1) / block;
     const int64_t strips = (column.length + block - 1) / block;
     const int64_t matrices = positions(axes);
-    const bool aligned = reinterpret_cast<std::uintptr_t>(output) % (line * sizeof(float)) == 0;
-    const bool past_cache = aligned && column.length % line == 0 &&
-                            matrices * row.length * column.length >= stream_from;
+    const int64_t size = matrices * row.length * column.length;
+    const bool past_cache = worth_streaming(output, size, column.length);
     parallel_for(matrices * bands * strips, [&](int64_t piece) {
         const int64_t r = piece / strips % bands * block, c = piece % strips * block;
         const Position at = position_of(axes, piece / strips / bands);

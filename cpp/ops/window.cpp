@@ -57,7 +57,7 @@ void WindowPlan::outer_taps(std::int64_t number, std::vector<WindowTap>& outer) 
 
 void window_sum(const WindowPlan& plan, const float* source, float* target) {
     const auto& kernels = window_kernels();
-    plan.for_rows([&](const WindowRow& row, std::int64_t first) {
+    plan.for_rows(target, [&](const WindowRow& row, std::int64_t first) {
         kernels.weighted_sum(row, source, target + first);
     });
 }

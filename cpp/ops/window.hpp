@@ -9,6 +9,7 @@
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "core/streaming.hpp"
 #include "core/view.hpp"
 #include "kernels/window.hpp"
 
@@ -46,9 +47,9 @@ class WindowPlan {
     WindowPlan(std::int64_t samples, std::vector<WindowAxis> axes, std::int64_t channels);
 
     // Runs body(row, first) on all rows of the target, in parallel pieces; `first` is the flat
-    // position of the row's column 0 in the target. Offsets in `row` count from the source's start.
+    // position of the row's column 0 in `target`. Offsets in `row` count from the source's start.
     template <class Body>
-    void for_rows(Body&& body) const;
+    void for_rows(const float* target, Body&& body) const;
 
  private:
     std::int64_t rows() const { return samples_ * axes_[0].target() * axes_[1].target(); }
@@ -62,10 +63,12 @@ class WindowPlan {
 void window_sum(const WindowPlan& plan, const float* source, float* target);
 
 template <class Body>
-void WindowPlan::for_rows(Body&& body) const {
+void WindowPlan::for_rows(const float* target, Body&& body) const {
     constexpr std::int64_t grain = 1 << 14;  // elements a piece
     const std::int64_t columns = axes_[2].target();
-    if (rows() * columns * channels_ == 0) return;
+    const std::int64_t size = rows() * columns * channels_;
+    if (size == 0) return;
+    const bool past_cache = worth_streaming(target, size, channels_);
     const std::int64_t pixels = std::max<std::int64_t>(1, grain / channels_);
     const std::int64_t width = std::min(columns, pixels), parts = (columns + width - 1) / width;
     const std::int64_t height = std::max<std::int64_t>(1, pixels / columns);
@@ -82,7 +85,8 @@ void WindowPlan::for_rows(Body&& body) const {
                                 axes_[2].taps.data(),
                                 begin,
                                 end,
-                                channels_};
+                                channels_,
+                                past_cache};
             body(row, number * columns * channels_);
         }
     });
