@@ -19,7 +19,7 @@ from op_cases import CASES
 from op_runs import evaluate, problem_of
 from voxelgrad.backends import cpu, reference
 
-CALLS_EACH = 3
+CALLS_EACH = 2
 FUNCTIONS = sorted(set(reference.__all__) - {"empty", "zeros"})
 Call = tuple[Any, ...]
 
