@@ -79,6 +79,15 @@ def assert_same_bits(first: train.Learner, second: train.Learner) -> None:
     )
 
 
+class StopWhileValidating(train.Callback):
+    """Presses Ctrl-C after the last step of an epoch."""
+
+    order = 1000
+
+    def on_epoch_end(self, learner: train.Learner) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
 class StopAt(train.Callback):
     """Presses Ctrl-C at a step."""
 
@@ -125,6 +134,14 @@ def test_resume_after_ctrl_c_ends_in_the_same_bits(tmp_path: Path, step: int) ->
     resumed = make_learner([train.EarlyStopping("validation_loss", patience=9)])
     resumed.fit(3, resume=tmp_path / "last.ckpt.safetensors")
     assert_same_bits(whole, resumed)
+
+
+def test_ctrl_c_after_the_last_step_of_an_epoch_stops_before_the_next(tmp_path: Path) -> None:
+    learner = make_learner([train.Checkpoint(tmp_path), StopWhileValidating()])
+    with pytest.raises(KeyboardInterrupt):
+        learner.fit(1)
+    position = train.read_checkpoint(tmp_path / "last.ckpt.safetensors")["position"]
+    assert (position["epoch"], position["batch"]) == (1, 0)
 
 
 def test_resume_from_a_checkpoint_within_an_epoch(tmp_path: Path) -> None:

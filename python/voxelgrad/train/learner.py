@@ -210,10 +210,14 @@ class Learner:
             self._train_step(batch)
             self._seconds = time.monotonic() - started
             self._tell("on_batch_end")
-            if interrupt.requested:
-                self._tell("on_interrupt")
-                raise KeyboardInterrupt
+            self._leave_if(interrupt)
         self._close_epoch(started)
+        self._leave_if(interrupt)
+
+    def _leave_if(self, interrupt: Interrupt) -> None:
+        if interrupt.requested:
+            self._tell("on_interrupt")
+            raise KeyboardInterrupt
 
     def _train_step(self, batch: Batch) -> None:
         labels = inference.labels_of(batch, "Learner.fit")
