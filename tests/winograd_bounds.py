@@ -113,7 +113,7 @@ def as_three_dimensional(
 
 def accepts(case: OpCase) -> bool:
     """Whether Winograd's algorithm takes the case: kernel (depth, 3, 3), stride 1, one group."""
-    if not case.op.startswith("conv") or case.args[1].shape[-3:-1] != (3, 3):
+    if not case.op.startswith("conv") or case.args[1].shape[1:-1][-2:] != (3, 3):
         return False
     settings = [case.params.get(name, 1) for name in ("stride", "dilation", "groups")]
     return all(np.all(np.asarray(value) == 1) for value in settings)
