@@ -7,44 +7,46 @@ namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
 constexpr int panel = 2 * lanes;
+constexpr float a = 0.70710678118654752f, b = 1.41421356237309505f;  // the points +-a and +-b
 
 // Each transform maps a line of vectors to a line of vectors; a tile is transformed along its
 // columns and then along its rows.
 struct InputTransform {  // B^T
     static constexpr int from = 6, to = 6;
     [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
-        const Vec a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
-        const Vec c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
-        t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
-        t[1] = a + b;
-        t[2] = a - b;
-        t[3] = c + e;
-        t[4] = c - e;
-        t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+        const Vec even_a = d[4] - 2.0f * d[2], odd_a = a * (d[3] - 2.0f * d[1]);
+        const Vec even_b = d[4] - 0.5f * d[2], odd_b = b * (d[3] - 0.5f * d[1]);
+        t[0] = d[0] - 2.5f * d[2] + d[4];
+        t[1] = even_a + odd_a;
+        t[2] = even_a - odd_a;
+        t[3] = even_b + odd_b;
+        t[4] = even_b - odd_b;
+        t[5] = d[1] - 2.5f * d[3] + d[5];
     }
 };
 
 struct OutputTransform {  // A^T
     static constexpr int from = 6, to = 4;
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
-        const Vec p = m[1] + m[2], q = m[1] - m[2];
-        const Vec r = m[3] + m[4], s = m[3] - m[4];
-        t[0] = m[0] + p + r;
-        t[1] = q + 2.0f * s;
-        t[2] = p + 4.0f * r;
-        t[3] = q + 8.0f * s + m[5];
+        const Vec even_a = m[1] + m[2], odd_a = a * (m[1] - m[2]);
+        const Vec even_b = m[3] + m[4], odd_b = b * (m[3] - m[4]);
+        t[0] = m[0] + even_a + even_b;
+        t[1] = odd_a + odd_b;
+        t[2] = 0.5f * even_a + 2.0f * even_b;
+        t[3] = 0.5f * odd_a + 2.0f * odd_b + m[5];
     }
 };
 
 struct WeightTransform {  // G
     static constexpr int from = 3, to = 6;
     [[gnu::always_inline]] static void apply(const Vec* g, Vec* t) {
-        const Vec outer = g[0] + g[2], wide = g[0] + 4.0f * g[2];
-        t[0] = 0.25f * g[0];
-        t[1] = (-1.0f / 6) * (outer + g[1]);
-        t[2] = (-1.0f / 6) * (outer - g[1]);
-        t[3] = (1.0f / 24) * (wide + 2.0f * g[1]);
-        t[4] = (1.0f / 24) * (wide - 2.0f * g[1]);
+        const Vec even_a = g[0] + 0.5f * g[2], odd_a = a * g[1];
+        const Vec even_b = g[0] + 2.0f * g[2], odd_b = b * g[1];
+        t[0] = g[0];
+        t[1] = (-2.0f / 3) * (even_a + odd_a);
+        t[2] = (-2.0f / 3) * (even_a - odd_a);
+        t[3] = (1.0f / 6) * (even_b + odd_b);
+        t[4] = (1.0f / 6) * (even_b - odd_b);
         t[5] = g[2];
     }
 };
@@ -52,13 +54,13 @@ struct WeightTransform {  // G
 struct GradientTransform {  // A
     static constexpr int from = 4, to = 6;
     [[gnu::always_inline]] static void apply(const Vec* y, Vec* t) {
-        const Vec even = y[0] + y[2], odd = y[1] + y[3];
-        const Vec even4 = y[0] + 4.0f * y[2], odd8 = 2.0f * y[1] + 8.0f * y[3];
+        const Vec even_a = y[0] + 0.5f * y[2], odd_a = a * (y[1] + 0.5f * y[3]);
+        const Vec even_b = y[0] + 2.0f * y[2], odd_b = b * (y[1] + 2.0f * y[3]);
         t[0] = y[0];
-        t[1] = even + odd;
-        t[2] = even - odd;
-        t[3] = even4 + odd8;
-        t[4] = even4 - odd8;
+        t[1] = even_a + odd_a;
+        t[2] = even_a - odd_a;
+        t[3] = even_b + odd_b;
+        t[4] = even_b - odd_b;
         t[5] = y[3];
     }
 };
@@ -66,11 +68,11 @@ struct GradientTransform {  // A
 struct WeightGradientTransform {  // G^T
     static constexpr int from = 6, to = 3;
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
-        const Vec p = (-1.0f / 6) * (m[1] + m[2]), q = (-1.0f / 6) * (m[1] - m[2]);
-        const Vec r = (1.0f / 24) * (m[3] + m[4]), s = (1.0f / 12) * (m[3] - m[4]);
-        t[0] = 0.25f * m[0] + p + r;
-        t[1] = q + s;
-        t[2] = p + 4.0f * r + m[5];
+        const Vec even_a = (-2.0f / 3) * (m[1] + m[2]), odd_a = (-2.0f / 3 * a) * (m[1] - m[2]);
+        const Vec even_b = (1.0f / 6) * (m[3] + m[4]), odd_b = (1.0f / 6 * b) * (m[3] - m[4]);
+        t[0] = m[0] + even_a + even_b;
+        t[1] = odd_a + odd_b;
+        t[2] = 0.5f * even_a + 2.0f * even_b + m[5];
     }
 };
 
