@@ -18,7 +18,7 @@ pytest.importorskip("PIL")
 pytest.importorskip("nibabel")
 
 from tiny_data import AFFINE, PATIENTS, write_nifti_folder, write_slice_folder
-from voxelgrad.data import read_image, read_label
+from voxelgrad.data import largest_component, read_image, read_label
 
 PLAIN = ["--no-augment"]
 SMALL = ["--held-out", "1", "--features", "4,8", "--batch-size", "3", "--seed", "1"]
@@ -107,6 +107,24 @@ def test_evaluate_repeats_the_figures_of_the_training(
     assert table[0].split() == ["patient", "slices", "Dice", "iou", "sensitivity", "specificity"]
     assert table[-1].split()[:2] == ["mean", "3"]
     assert table[-1].split()[2] == f"{stored['mean']['mean_dice']:.3f}"
+
+
+def test_the_largest_component_alone_is_kept_where_asked_for(
+    slices: Path, tmp_path: Path, trained: Path
+) -> None:
+    model = vg.load(trained / "model.safetensors")
+    model.metadata["largest_component"] = True
+    vg.save(tmp_path / "model.safetensors", model)
+    arguments = ["predict", str(tmp_path / "model.safetensors"), str(slices / PATIENTS[0])]
+    masks = {}
+    for option in ("--largest-component", "--no-largest-component", "--no-overlays"):
+        out = tmp_path / option
+        assert main([*arguments, "--out", str(out), option]) == 0
+        names = [f"{PATIENTS[0]}_{k}_mask.png" for k in (1, 2, 3)]
+        masks[option] = np.stack([read_label(next(out.rglob(name))).data for name in names])
+    kept, everything, stored = masks.values()
+    np.testing.assert_array_equal(kept, largest_component(everything))
+    np.testing.assert_array_equal(kept, stored)
 
 
 def test_predict_writes_png_masks_and_overlays(

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import voxelgrad
-from voxelgrad.cli.arguments import Commands, add_command, add_threads, at_least, use_threads
+from voxelgrad.cli.arguments import (
+    Commands,
+    add_command,
+    add_largest_component,
+    add_threads,
+    at_least,
+    use_threads,
+)
 from voxelgrad.cli.results import Results, predict_volumes, write_json
 from voxelgrad.cli.segmentation import class_names_of, standardise_of
 from voxelgrad.cli.train import held_out_patients
@@ -47,6 +54,7 @@ that are not defined are shown as '-' and left out of the means.""",
         metavar="N",
         help="images at a time; changes memory, not results (default: 8)",
     )
+    add_largest_component(parser, None, "as in the training")
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -62,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
     dataset = open_folder(args.data, mode=mode, standardise=standardise_of(model.metadata))
     if args.split is not None:
         _, dataset = split_by_names(dataset, held_out_patients(args.split))
-    for volume in predict_volumes(model, dataset, args.batch_size, "measuring"):
+    for volume in predict_volumes(
+        model, dataset, args.batch_size, "measuring", args.largest_component
+    ):
         results.add(volume)
     if args.json is not None:
         write_json(args.json, {"model": str(args.model), **results.as_json()})

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 import voxelgrad
-from voxelgrad.cli.arguments import Commands, add_command, add_threads, at_least, use_threads
+from voxelgrad.cli.arguments import (
+    Commands,
+    add_command,
+    add_largest_component,
+    add_threads,
+    at_least,
+    use_threads,
+)
 from voxelgrad.cli.pictures import make_row, save_pictures
 from voxelgrad.cli.results import Volume, predict_volumes
 from voxelgrad.cli.segmentation import class_names_of, standardise_of
@@ -76,6 +83,7 @@ standardised by itself, so give the patient's whole folder where you have it."""
         metavar="N",
         help="images at a time; changes memory, not results (default: 8)",
     )
+    add_largest_component(parser, None, "as in the training")
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -92,7 +100,9 @@ def run(args: argparse.Namespace) -> None:
     folder = writable_folder(args.out)
     overlays = args.overlays and find_spec("PIL") is not None
     for source in sources:
-        for volume in predict_volumes(model, source.dataset, args.batch_size, "predicting"):
+        for volume in predict_volumes(
+            model, source.dataset, args.batch_size, "predicting", args.largest_component
+        ):
             for path in _write_masks(folder, volume, source):
                 print(path)
             if overlays:

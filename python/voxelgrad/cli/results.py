@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelgrad.data import DataLoader, Dataset, Sample, Subset
+from voxelgrad.data import DataLoader, Dataset, Sample, Subset, largest_component
 from voxelgrad.files import write_atomically
 from voxelgrad.models import Model
 from voxelgrad.train.inference import predict
@@ -115,7 +115,13 @@ class Results:
         }
 
 
-def predict_volumes(model: Model, dataset: Dataset, batch_size: int, verb: str) -> Iterator[Volume]:
+def predict_volumes(
+    model: Model,
+    dataset: Dataset,
+    batch_size: int,
+    verb: str,
+    largest: bool | None = None,
+) -> Iterator[Volume]:
     """Predict a dataset volume by volume, telling the progress on standard error.
 
     Args:
@@ -123,7 +129,11 @@ def predict_volumes(model: Model, dataset: Dataset, batch_size: int, verb: str) 
         dataset: Slices or volumes.
         batch_size: Samples at a time.
         verb: What is being done, for the progress.
+        largest: Whether to keep only the largest connected piece of each volume; None does what is
+            stored with the model.
     """
+    if largest is None:
+        largest = bool(model.metadata.get("largest_component", False))
     members: dict[str, list[int]] = {}
     for index, name in enumerate(dataset.volumes):
         members.setdefault(name, []).append(index)
@@ -132,6 +142,8 @@ def predict_volumes(model: Model, dataset: Dataset, batch_size: int, verb: str) 
         part = Subset(dataset, indices)
         loader = DataLoader(part, batch_size, num_workers=1)
         classes = [np.asarray(prediction.classes) for prediction in predict(model, loader)]
+        if largest:
+            classes = list(largest_component(np.stack(classes)))
         yield Volume(name, part.cases[0], part, classes)
 
 

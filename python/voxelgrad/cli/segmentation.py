@@ -34,7 +34,8 @@ LOSSES: dict[str, Loss] = {
 }
 CHECKPOINT = "last.ckpt.safetensors"
 MODEL = "model.safetensors"
-_PATCH = {2: 160, 3: 64}
+_PATCH = {2: 192, 3: 64}
+_FOREGROUND_SHARE = 1 / 3
 _CACHE_LIMIT = 4 << 30
 _MOST_CLASSES = 64
 
@@ -52,8 +53,10 @@ class Settings:
         loss: A key of ``LOSSES``.
         augment: Whether training samples are changed at random.
         dims: 2 trains on slices, 3 on volumes.
-        patch: Voxels along each axis of the random pieces that it trains on, half of them around a
-            labelled voxel; 0 trains on whole images, None is 160 in 2D and 64 in 3D.
+        patch: Voxels along each axis of the random pieces that it trains on, a third of them around
+            a labelled voxel; 0 trains on whole images, None is 192 in 2D and 64 in 3D.
+        largest_component: Whether all but the largest connected piece of each predicted volume is
+            dropped, here and later.
         seed: Weights, order, augmentation and, in ``train``, the split.
     """
 
@@ -65,6 +68,7 @@ class Settings:
     augment: bool = True
     dims: int = 2
     patch: int | None = None
+    largest_component: bool = False
     seed: int = 0
 
 
@@ -167,6 +171,7 @@ def train_segmentation(
         "task": "segmentation",
         "class_names": list(class_names),
         "standardise": asdict(Standardise()),
+        "largest_component": settings.largest_component,
         "training": {**asdict(settings), "voxelgrad": voxelgrad.__version__},
     }
     voxelgrad.save(folder / MODEL, model)
@@ -212,7 +217,8 @@ def _transform(sample: Sample, divisor: int, settings: Settings) -> Transform | 
     if patch:
         # Nothing is gained by pieces beyond the image, nor by lengths that the model must pad.
         lengths = [min(patch, length) for length in sample.image.shape[:-1]]
-        steps.append(RandomPatch(tuple(-(-length // divisor) * divisor for length in lengths)))
+        size = tuple(-(-length // divisor) * divisor for length in lengths)
+        steps.append(RandomPatch(size, _FOREGROUND_SHARE))
     if settings.augment:
         steps.append(Augment())
     return Compose(tuple(steps)) if steps else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from voxelgrad.data.augmentation import Augment
+from voxelgrad.data.components import largest_component
 from voxelgrad.data.datasets import ArrayDataset, Cached, Dataset, Sample, Subset, patient_of
 from voxelgrad.data.intensity import Standardise
 from voxelgrad.data.loader import Batch, DataLoader
@@ -44,6 +45,7 @@ __all__ = [
     "blend_windows",
     "gaussian_weights",
     "k_fold_by_patient",
+    "largest_component",
     "open_folder",
     "patient_of",
     "phantom",
