@@ -34,8 +34,7 @@ LOSSES: dict[str, Loss] = {
 }
 CHECKPOINT = "last.ckpt.safetensors"
 MODEL = "model.safetensors"
-_PATCH = {2: 192, 3: 64}
-_FOREGROUND_SHARE = 1 / 3
+_PATCH = {2: 160, 3: 64}
 _CACHE_LIMIT = 4 << 30
 _MOST_CLASSES = 64
 
@@ -53,8 +52,8 @@ class Settings:
         loss: A key of ``LOSSES``.
         augment: Whether training samples are changed at random.
         dims: 2 trains on slices, 3 on volumes.
-        patch: Voxels along each axis of the random pieces that it trains on, a third of them around
-            a labelled voxel; 0 trains on whole images, None is 192 in 2D and 64 in 3D.
+        patch: Voxels along each axis of the random pieces that it trains on, half of them around a
+            labelled voxel; 0 trains on whole images, None is 160 in 2D and 64 in 3D.
         largest_component: Whether all but the largest connected piece of each predicted volume is
             dropped, here and later.
         seed: Weights, order, augmentation and, in ``train``, the split.
@@ -218,7 +217,7 @@ def _transform(sample: Sample, divisor: int, settings: Settings) -> Transform | 
         # Nothing is gained by pieces beyond the image, nor by lengths that the model must pad.
         lengths = [min(patch, length) for length in sample.image.shape[:-1]]
         size = tuple(-(-length // divisor) * divisor for length in lengths)
-        steps.append(RandomPatch(size, _FOREGROUND_SHARE))
+        steps.append(RandomPatch(size))
     if settings.augment:
         steps.append(Augment())
     return Compose(tuple(steps)) if steps else None

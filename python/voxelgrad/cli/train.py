@@ -93,7 +93,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--lr", positive, "RATE", f"highest learning rate of Adam (default: {_DEFAULT.lr:g})")
     add("--features", widths, "A,B,..", f"channels of the U-Net's levels (default: {features})")
     patch = "random pieces to train on, in voxels along each axis; 0 takes whole images"
-    add("--patch", at_least(0), "N", f"{patch} (default: 192 in 2D, 64 in 3D)")
+    add("--patch", at_least(0), "N", f"{patch} (default: 160 in 2D, 64 in 3D)")
     group.add_argument(
         "--loss",
         choices=tuple(LOSSES),
