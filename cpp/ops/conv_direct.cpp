@@ -205,6 +205,7 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
 }
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
+    if (phases.empty()) return;  // a target without pixels
     Plan plan = make_plan(pass, phases);
     std::int64_t tasks = pass.geometry.batch * pass.geometry.groups;
     for (int a = 0; a < conv_axes; ++a) tasks *= plan.boxes[a];
