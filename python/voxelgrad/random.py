@@ -1,4 +1,4 @@
-"""The one source of randomness: initialisation, shuffling, dropout and augmentation all start here."""
+"""The one source of randomness: weights, order, dropout and augmentation all start here."""
 
 from __future__ import annotations
 

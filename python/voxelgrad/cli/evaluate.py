@@ -10,7 +10,7 @@ import voxelgrad
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
-    add_largest_component,
+    add_prediction,
     add_threads,
     at_least,
     use_threads,
@@ -54,7 +54,7 @@ that are not defined are shown as '-' and left out of the means.""",
         metavar="N",
         help="images at a time; changes memory, not results (default: 8)",
     )
-    add_largest_component(parser, None, "as in the training")
+    add_prediction(parser, None, "as in the training", "as in the training")
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
     if args.split is not None:
         _, dataset = split_by_names(dataset, held_out_patients(args.split))
     for volume in predict_volumes(
-        model, dataset, args.batch_size, "measuring", args.largest_component
+        model, dataset, args.batch_size, "measuring", args.mirror, args.largest_component
     ):
         results.add(volume)
     if args.json is not None:

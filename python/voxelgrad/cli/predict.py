@@ -15,7 +15,7 @@ import voxelgrad
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
-    add_largest_component,
+    add_prediction,
     add_threads,
     at_least,
     use_threads,
@@ -83,7 +83,7 @@ standardised by itself, so give the patient's whole folder where you have it."""
         metavar="N",
         help="images at a time; changes memory, not results (default: 8)",
     )
-    add_largest_component(parser, None, "as in the training")
+    add_prediction(parser, None, "as in the training", "as in the training")
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -101,7 +101,12 @@ def run(args: argparse.Namespace) -> None:
     overlays = args.overlays and find_spec("PIL") is not None
     for source in sources:
         for volume in predict_volumes(
-            model, source.dataset, args.batch_size, "predicting", args.largest_component
+            model,
+            source.dataset,
+            args.batch_size,
+            "predicting",
+            args.mirror,
+            args.largest_component,
         ):
             for path in _write_masks(folder, volume, source):
                 print(path)

@@ -120,6 +120,7 @@ def predict_volumes(
     dataset: Dataset,
     batch_size: int,
     verb: str,
+    mirror: bool | None = None,
     largest: bool | None = None,
 ) -> Iterator[Volume]:
     """Predict a dataset volume by volume, telling the progress on standard error.
@@ -129,9 +130,11 @@ def predict_volumes(
         dataset: Slices or volumes.
         batch_size: Samples at a time.
         verb: What is being done, for the progress.
-        largest: Whether to keep only the largest connected piece of each volume; None does what is
-            stored with the model.
+        mirror: Whether to average over all mirror images; None does what is stored with the model.
+        largest: Whether to keep only the largest connected piece of each volume; None as above.
     """
+    if mirror is None:
+        mirror = bool(model.metadata.get("mirror", False))
     if largest is None:
         largest = bool(model.metadata.get("largest_component", False))
     members: dict[str, list[int]] = {}
@@ -141,7 +144,8 @@ def predict_volumes(
         tell(f"{verb} {number}/{len(members)}: {name}")
         part = Subset(dataset, indices)
         loader = DataLoader(part, batch_size, num_workers=1)
-        classes = [np.asarray(prediction.classes) for prediction in predict(model, loader)]
+        predictions = predict(model, loader, mirror=mirror)
+        classes = [np.asarray(prediction.classes) for prediction in predictions]
         if largest:
             classes = list(largest_component(np.stack(classes)))
         yield Volume(name, part.cases[0], part, classes)

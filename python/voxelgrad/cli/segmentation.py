@@ -54,6 +54,7 @@ class Settings:
         dims: 2 trains on slices, 3 on volumes.
         patch: Voxels along each axis of the random pieces that it trains on, half of them around a
             labelled voxel; 0 trains on whole images, None is 160 in 2D and 64 in 3D.
+        mirror: Whether predictions are averaged over all mirror images, here and later.
         largest_component: Whether all but the largest connected piece of each predicted volume is
             dropped, here and later.
         seed: Weights, order, augmentation and, in ``train``, the split.
@@ -67,6 +68,7 @@ class Settings:
     augment: bool = True
     dims: int = 2
     patch: int | None = None
+    mirror: bool = True
     largest_component: bool = False
     seed: int = 0
 
@@ -170,6 +172,7 @@ def train_segmentation(
         "task": "segmentation",
         "class_names": list(class_names),
         "standardise": asdict(Standardise()),
+        "mirror": settings.mirror,
         "largest_component": settings.largest_component,
         "training": {**asdict(settings), "voxelgrad": voxelgrad.__version__},
     }

@@ -11,7 +11,7 @@ from typing import Any
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
-    add_largest_component,
+    add_prediction,
     add_threads,
     at_least,
     positive,
@@ -106,7 +106,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="flip, rotate, scale, deform and change intensities at random (default: yes)",
     )
-    add_largest_component(group, argparse.SUPPRESS, "no; stored with the model")
+    add_prediction(
+        group, argparse.SUPPRESS, "yes; stored with the model", "no; stored with the model"
+    )
     group.add_argument(
         "--dims",
         type=int,

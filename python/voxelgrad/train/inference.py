@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,9 @@ def loader_of(data: Data, batch_size: int, owner: str) -> DataLoader:
     return DataLoader(data, batch_size)
 
 
-def predict(model: Module, data: Data, batch_size: int = 8) -> Iterator[Prediction]:
+def predict(
+    model: Module, data: Data, batch_size: int = 8, mirror: bool = False
+) -> Iterator[Prediction]:
     """Yield a prediction for each image, in the order of the data.
 
     Args:
@@ -66,9 +69,13 @@ def predict(model: Module, data: Data, batch_size: int = 8) -> Iterator[Predicti
             the second of two classes.
         data: A loader, a dataset or images (N, *spatial, C).
         batch_size: Images at a time, where ``data`` is not a loader.
+        mirror: Average the probabilities over all mirror images, along every set of spatial axes:
+            steadier, and four (2D) or eight (3D) times the work (nnU-Net's test-time augmentation,
+            Isensee et al. 2021).
     """
     for batch in loader_of(data, batch_size, "predict"):
-        probabilities = probabilities_of(_logits(model, batch))
+        axes = range(1, batch.image.ndim - 1) if mirror else ()
+        probabilities = _mirrored(model, batch.image, axes)
         for index, (case, name) in enumerate(zip(batch.cases, batch.names, strict=True)):
             yield Prediction(probabilities[index], case, name)
 
@@ -97,7 +104,7 @@ def evaluate(
     total, count = 0.0, 0
     for batch in loader_of(data, batch_size, "evaluate"):
         labels = labels_of(batch, "evaluate")
-        logits = _logits(model, batch)
+        logits = _logits(model, batch.image)
         if loss is not None:
             with no_grad():
                 total += loss(logits, labels).item() * len(batch)
@@ -157,12 +164,29 @@ def classes_of(scores: NDArray[Any]) -> Any:
     return np.argmax(scores, axis=-1)
 
 
-def _logits(model: Module, batch: Batch) -> Tensor:
+def _mirrored(
+    model: Module, images: NDArray[np.float32], axes: Iterable[int]
+) -> NDArray[np.float32]:
+    """Return probabilities, averaged over the images mirrored along every set of ``axes``."""
+    axes = tuple(axes)
+    mirrors = [flip for count in range(len(axes) + 1) for flip in combinations(axes, count)]
+    total: NDArray[np.float32] | None = None
+    for flip in mirrors:
+        turned = np.ascontiguousarray(np.flip(images, flip))
+        probabilities = probabilities_of(_logits(model, turned))
+        if probabilities.ndim == images.ndim:
+            probabilities = np.flip(probabilities, flip)
+        total = probabilities if total is None else total + probabilities
+    assert total is not None
+    return total / np.float32(len(mirrors))
+
+
+def _logits(model: Module, images: NDArray[np.float32]) -> Tensor:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with no_grad():
-            return logits_of(model, batch.image)
+            return logits_of(model, images)
     finally:
         for module, training in modes.items():
             module.training = training
