@@ -176,9 +176,10 @@ def _mirrored(
         probabilities = probabilities_of(_logits(model, turned))
         if probabilities.ndim == images.ndim:
             probabilities = np.flip(probabilities, flip)
-        total = probabilities if total is None else total + probabilities
+        total = np.array(probabilities) if total is None else total + probabilities
     assert total is not None
-    return total / np.float32(len(mirrors))
+    total /= np.float32(len(mirrors))
+    return total
 
 
 def _logits(model: Module, images: NDArray[np.float32]) -> Tensor:
