@@ -15,7 +15,8 @@ struct ConvWeightBlock {
     std::int64_t rows, pixels;
     int channels;         // of the strip: 1 .. 16
     int coarse_channels;  // of the panel: 1 .. panel
-    float* sums;          // [channel][panel], added to
+    float* sums;          // [channel][panel]
+    bool add;             // to what `sums` holds; otherwise it is overwritten
 };
 
 struct ConvWeightKernels {

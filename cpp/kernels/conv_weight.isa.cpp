@@ -33,7 +33,7 @@ template <int channels, int vectors>
     for (int c = 0; c < channels; ++c)
         for (int v = 0; v < vectors; ++v) {
             float* out = b.sums + (first + c) * panel + v * lanes;
-            store(out, load(out) + sums[c][v]);
+            store(out, b.add ? load(out) + sums[c][v] : sums[c][v]);
         }
 }
 

@@ -90,6 +90,7 @@ void add_rows(const Plan& plan, const Box& box, std::int64_t group, std::int64_t
     const std::int64_t all = g.groups * g.coarse_channels, channel = panel * plan.width;
     std::int64_t row_offset[pixels_at_once];
     ConvWeightBlock block{};
+    block.add = true;
     block.coarse_channels = static_cast<int>(std::min(plan.width, g.coarse_channels - channel));
     for (std::int64_t row = begin; row < end; ++row) {
         const std::int64_t d = row / box.count[1], h = row % box.count[1];

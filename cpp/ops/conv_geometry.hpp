@@ -25,6 +25,7 @@ struct ConvGeometry {
     bool transposed;  // weight is (fine channels, *kernel, coarse channels of a group)
 
     std::int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+    std::int64_t weight_size() const { return groups * fine_channels * coarse_channels * taps(); }
     std::int64_t fine_pixels() const { return fine[0] * fine[1] * fine[2]; }
     std::int64_t coarse_pixels() const { return coarse[0] * coarse[1] * coarse[2]; }
 

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "core/split.hpp"
 #include "kernels/conv_direct.hpp"
 
 namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t longest_row = 256;  // target pixels of a box's row
-
-std::int64_t blocks_of(std::int64_t channels) { return (channels + strip_block - 1) / strip_block; }
 
 void measure(StripLayout& layout, const GatherPhase& phase, std::int64_t channels) {
     for (int a = 0; a < conv_axes; ++a)
@@ -18,13 +17,7 @@ void measure(StripLayout& layout, const GatherPhase& phase, std::int64_t channel
     layout.columns = (layout.extent[2] + layout.unit - 1) / layout.unit;
     layout.row_stride = layout.unit * layout.columns * strip_block;
     layout.block_stride = layout.extent[0] * layout.extent[1] * layout.row_stride;
-    layout.size = blocks_of(channels) * layout.block_stride;
-}
-
-// n cut into equal parts of at most `most`.
-std::int64_t even_part(std::int64_t n, std::int64_t most) {
-    const std::int64_t parts = (n + most - 1) / most;
-    return parts <= 1 ? std::max<std::int64_t>(n, 1) : (n + parts - 1) / parts;
+    layout.size = divide_up(channels, strip_block) * layout.block_stride;
 }
 
 // One column phase of one row: zeros left and right of the image, pixels between.

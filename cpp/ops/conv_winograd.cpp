@@ -126,7 +126,6 @@ void run_task(const Plan& plan, const SharedSource& source, std::int64_t task, s
     const std::int64_t depth = unit / tiles.blocks * tiles.depth;
     const std::int64_t first = unit % tiles.blocks * tiles.block;
     const std::int64_t count = std::min(tiles.block, tiles.count - first);
-    if (count <= 0) return;
     Workspace<float> own(source.own_size());
     Workspace<float> products(winograd_frequencies * plan.product_stride);
     Workspace<float> zeros(plan.width);

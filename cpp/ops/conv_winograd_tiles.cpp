@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/parallel_for.hpp"
+#include "core/split.hpp"
 #include "kernels/conv_direct.hpp"
 #include "kernels/winograd.hpp"
 #include "ops/conv_winograd.hpp"
@@ -11,8 +12,6 @@ namespace {
 constexpr std::int64_t budget = 192 * 1024;  // floats of a block's frequencies: 768 KiB
 constexpr std::int64_t largest_block = 56;
 constexpr std::int64_t deepest_block = 8;
-
-std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 // Copies the 6x6 patch at (row, column), 16 channels, with zeros where it leaves the image.
 void copy_patch(const float* slice, const std::int64_t* extent, std::int64_t pixel_stride,
@@ -81,15 +80,14 @@ WinogradTiles plan_tiles(const GatherPhase& phase, std::int64_t batch, std::int6
     tiles.columns = divide_up(phase.count[2], winograd_tile);
     tiles.count = batch * tiles.rows * tiles.columns;
     tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
-    tiles.depth = tiles.depth_taps == 1 ? 1 : std::min(phase.count[0], deepest_block);
+    tiles.depth = tiles.depth_taps == 1 ? 1 : even_part(phase.count[0], deepest_block);
     tiles.depth_blocks = divide_up(phase.count[0], tiles.depth);
-    tiles.depth = divide_up(phase.count[0], tiles.depth_blocks);
     tiles.slices = tiles.depth + tiles.depth_taps - 1;
     const std::int64_t per_tile =
         winograd_frequencies * strip_block * tiles.slices * divide_up(channels, strip_block);
     const std::int64_t wanted = std::max(std::min(budget / per_tile, largest_block), smallest);
-    tiles.blocks = divide_up(tiles.count, std::max<std::int64_t>(wanted, 1));
-    tiles.block = tiles.blocks == 0 ? 1 : divide_up(tiles.count, tiles.blocks);
+    tiles.block = even_part(tiles.count, wanted);
+    tiles.blocks = divide_up(tiles.count, tiles.block);
     return tiles;
 }
 
@@ -116,7 +114,7 @@ void SharedSource::transform(std::int64_t unit, float* frequencies) const {
     const std::int64_t first = unit % tiles_.blocks * tiles_.block;
     const std::int64_t count = std::min(tiles_.block, tiles_.count - first);
     const std::int64_t depth = unit / tiles_.blocks * tiles_.depth;
-    if (count > 0) transform_source(pass_, phase_, tiles_, first, count, depth, frequencies);
+    transform_source(pass_, phase_, tiles_, first, count, depth, frequencies);
 }
 
 const float* SharedSource::block(std::int64_t unit, float* own) const {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t enough_tasks = 16;
 constexpr std::int64_t partial_budget = std::int64_t{10} << 20;  // floats of all partial gradients
-constexpr std::int64_t smallest_block = 112;  // tiles: the sums are read and written once a block
+constexpr std::int64_t smallest_block = 128;  // tiles: the sums are read and written once a block
 
 struct Plan {
     const Pass& pass;
@@ -55,13 +55,15 @@ void transform_coarse(const Plan& plan, std::int64_t first, std::int64_t count, 
     }
 }
 
-// Adds the products of one slice of a block to one panel's partial gradient.
+// Adds the products of one slice of a block to one panel's partial gradient, or writes the first
+// ones.
 void add_products(const Plan& plan, const float* fine, const float* coarse,
                   std::int64_t coarse_stride, std::int64_t slice, std::int64_t count,
-                  std::int64_t panel, float* sums) {
+                  std::int64_t panel, bool first, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
     const std::int64_t zero = 0, channels = plan.pass.source.channels;
     ConvWeightBlock block{};
+    block.add = !first;
     block.row_offset = &zero;
     block.rows = 1;
     block.pixels = count;
@@ -86,17 +88,15 @@ void run_task(const Plan& plan, const SharedSource& source, std::int64_t chunk,
               std::int64_t first_panel, std::int64_t last_panel, float* partial) {
     const WinogradTiles& tiles = plan.tiles;
     float* gradient = partial + chunk * plan.panels * plan.panel_size();
-    std::fill(gradient + first_panel * plan.panel_size(), gradient + last_panel * plan.panel_size(),
-              0.0f);
     const std::int64_t coarse_stride = tiles.block * plan.width + strip_block;
     Workspace<float> own(source.own_size());
     Workspace<float> coarse(winograd_frequencies * coarse_stride);
+    const std::int64_t first_unit = chunk * plan.units / plan.chunks;
     const std::int64_t end_unit = (chunk + 1) * plan.units / plan.chunks;
-    for (std::int64_t unit = chunk * plan.units / plan.chunks; unit < end_unit; ++unit) {
+    for (std::int64_t unit = first_unit; unit < end_unit; ++unit) {
         const std::int64_t first = unit % tiles.blocks * tiles.block;
         const std::int64_t count = std::min(tiles.block, tiles.count - first);
         const std::int64_t depth = unit / tiles.blocks * tiles.depth;
-        if (count <= 0) continue;
         const float* fine = source.block(unit, own.data());
         const std::int64_t slices = std::min(tiles.depth, plan.phase.count[0] - depth);
         for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
@@ -104,6 +104,7 @@ void run_task(const Plan& plan, const SharedSource& source, std::int64_t chunk,
                 transform_coarse(plan, first, count, depth + slice, panel, coarse_stride,
                                  coarse.data());
                 add_products(plan, fine, coarse.data(), coarse_stride, slice, count, panel,
+                             unit == first_unit && slice == 0,
                              gradient + panel * plan.panel_size());
             }
     }
@@ -161,9 +162,12 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, con
     plan.block_size = strip_block * plan.width;
     plan.frequency_size = plan.blocks * tiles.depth_taps * plan.block_size;
     plan.units = tiles.blocks * tiles.depth_blocks;
+    if (plan.units == 0) {
+        std::fill_n(grad_weight, g.weight_size(), 0.0f);
+        return;
+    }
     const std::int64_t affordable = partial_budget / (plan.panels * plan.panel_size());
-    plan.chunks = std::clamp<std::int64_t>(std::min(enough_tasks, affordable), 1,
-                                           std::max<std::int64_t>(plan.units, 1));
+    plan.chunks = std::clamp<std::int64_t>(std::min(enough_tasks, affordable), 1, plan.units);
     Workspace<float> partial(plan.chunks * plan.panels * plan.panel_size());
     const std::int64_t parts =
         std::clamp<std::int64_t>((enough_tasks + plan.chunks - 1) / plan.chunks, 1, plan.panels);
