@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from voxelgrad.data import largest_component
+from voxelgrad.cli.segmentation import each_is_one_piece
+from voxelgrad.data import ArrayDataset, largest_component
 
 
 def flood_fill_largest(mask: np.ndarray) -> np.ndarray:
@@ -58,3 +59,14 @@ def test_a_long_snake_is_one_piece() -> None:
 
 def test_nothing_stays_nothing() -> None:
     assert largest_component(np.zeros((3, 4), np.int64)).sum() == 0
+
+
+def test_training_masks_decide_whether_one_piece_is_kept() -> None:
+    """A volume of three slices: pieces that touch across slices are one, islands are not."""
+    whole = np.zeros((3, 8, 8), np.int64)
+    whole[0, 2:5, 2:5], whole[1, 3:6, 3:6] = 1, 2
+    islands = whole.copy()
+    islands[2, 7, 7] = islands[1, 7, 0] = islands[0, 0, 7] = 1
+    for masks, one_piece in ((whole, True), (islands, False)):
+        images = np.zeros((3, 8, 8, 1), np.float32)
+        assert each_is_one_piece(ArrayDataset(images, masks, cases=["a"] * 3)) is one_piece

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import voxelgrad
 from voxelgrad import ops, optim
@@ -20,6 +21,7 @@ from voxelgrad.data import (
     RandomPatch,
     Sample,
     Standardise,
+    largest_component,
 )
 from voxelgrad.data.loader import Transform
 from voxelgrad.models import UNet
@@ -56,7 +58,7 @@ class Settings:
             labelled voxel; 0 trains on whole images, None is 160 in 2D and 64 in 3D.
         mirror: Whether predictions are averaged over all mirror images, here and later.
         largest_component: Whether all but the largest connected piece of each predicted volume is
-            dropped, here and later.
+            dropped, here and later; None does so where every training volume is one piece.
         seed: Weights, order, augmentation and, in ``train``, the split.
     """
 
@@ -69,7 +71,7 @@ class Settings:
     dims: int = 2
     patch: int | None = None
     mirror: bool = True
-    largest_component: bool = False
+    largest_component: bool | None = None
     seed: int = 0
 
 
@@ -117,6 +119,21 @@ def remembered(dataset: Dataset) -> Dataset:
     """Return the dataset, keeping its samples in memory if the first says that they fit."""
     size = dataset[0].image.nbytes * len(dataset)
     return Cached(dataset) if size <= _CACHE_LIMIT else dataset
+
+
+def each_is_one_piece(dataset: Dataset) -> bool:
+    """Whether the largest connected piece of every labelled volume holds 95 % of it or more.
+
+    nnU-Net decides in the same spirit, from the training cases, what to do with its predictions
+    (Isensee et al. 2021).
+    """
+    members: dict[str, list[NDArray[Any]]] = {}
+    for index, name in enumerate(dataset.volumes):
+        members.setdefault(name, []).append(np.asarray(dataset[index].label))
+    masks = (np.stack(labels) for labels in members.values())
+    return all(
+        np.count_nonzero(largest_component(mask)) >= 0.95 * np.count_nonzero(mask) for mask in masks
+    )
 
 
 def train_segmentation(
@@ -168,12 +185,13 @@ def train_segmentation(
         schedule=_schedule(optimizer, settings.epochs * len(loader)),
     )
     learner.fit(settings.epochs, resume=folder / CHECKPOINT if resume else None)
+    largest = settings.largest_component
     model.metadata = {
         "task": "segmentation",
         "class_names": list(class_names),
         "standardise": asdict(Standardise()),
         "mirror": settings.mirror,
-        "largest_component": settings.largest_component,
+        "largest_component": each_is_one_piece(train_set) if largest is None else largest,
         "training": {**asdict(settings), "voxelgrad": voxelgrad.__version__},
     }
     voxelgrad.save(folder / MODEL, model)

@@ -107,7 +107,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help="flip, rotate, scale, deform and change intensities at random (default: yes)",
     )
     add_prediction(
-        group, argparse.SUPPRESS, "yes; stored with the model", "no; stored with the model"
+        group,
+        argparse.SUPPRESS,
+        "yes; stored with the model",
+        "yes where every training volume is one piece; stored with the model",
     )
     group.add_argument(
         "--dims",
