@@ -60,11 +60,11 @@ class Augment:
     elastic_probability: float = 0.25
     elastic_spacing: float = 40.0
     elastic_strength: float = 0.12
-    gamma_probability: float = 0.25
-    gamma_range: tuple[float, float] = (0.7, 1.5)
-    intensity_probability: float = 0.3
-    contrast_range: tuple[float, float] = (0.8, 1.25)
-    brightness: float = 0.2
+    gamma_probability: float = 0.5
+    gamma_range: tuple[float, float] = (0.6, 1.6)
+    intensity_probability: float = 0.6
+    contrast_range: tuple[float, float] = (0.65, 1.5)
+    brightness: float = 0.4
     noise_probability: float = 0.15
     noise_std: float = 0.1
     mask_fill: int = 0
