@@ -165,7 +165,7 @@ def train_segmentation(
         len(class_names),
         spatial_dims=settings.dims,
         features=settings.features,
-        # Statistics of each image by itself: brightness and contrast differ from scanner to scanner.
+        # Statistics of each image by itself: brightness differs from scanner to scanner.
         norm="instance",
     )
     loader = DataLoader(
