@@ -9,9 +9,9 @@ import argparse
 
 import numpy as np
 import torch
-from torch_unet import TorchUNet, copy_weights
 
 import voxelgrad as vg
+from voxelgrad.bench.torch_networks import TorchUNet, copy_weights
 from voxelgrad.data import PhantomDataset
 
 

@@ -13,8 +13,20 @@ PACKAGE = ROOT / "python" / "voxelgrad"
 
 # A room may import itself, the rooms listed here, and the shared small ones below.
 ALLOWED = {
-    "cli": {"train", "report", "data", "models", "nn", "ops", "optim", "tensor", "autograd"},
+    "cli": {
+        "bench",
+        "train",
+        "report",
+        "data",
+        "models",
+        "nn",
+        "ops",
+        "optim",
+        "tensor",
+        "autograd",
+    },
     "report": {"data"},
+    "bench": {"models", "nn", "ops", "optim", "tensor", "autograd"},
     "train": {"data", "models", "nn", "ops", "optim", "tensor", "autograd", "report"},
     "models": {"nn", "ops", "tensor", "autograd"},
     "data": set(),

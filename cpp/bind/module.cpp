@@ -57,6 +57,7 @@ void define_runtime(py::module_& m) {
     m.def("isa_names", vg::supported_isa_names);
     m.def("set_isa", vg::set_isa, "name"_a);
     def(m, "run_fma", vg::run_fma, "rounds"_a);
+    def(m, "run_bandwidth", vg::run_bandwidth, "kind"_a, "a"_a, "b"_a, "output"_a, "rounds"_a);
 }
 
 void define_activation(py::module_& m) {

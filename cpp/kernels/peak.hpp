@@ -1,4 +1,4 @@
-// Nothing but fused multiply-adds in registers: what the processor can do at most.
+// Nothing but multiply-adds in registers, nothing but bytes: what the machine can do at most.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,13 @@ struct PeakKernels {
     // Runs `rounds` rounds and returns how many floating-point operations that were; `sink` gets a
     // value that depends on all of them.
     std::int64_t (*fma)(std::int64_t rounds, float* sink);
+    // Passes over arrays; count is a multiple of 128, output aligned to 64 bytes. Past the cache:
+    // see CopyKernels.
+    float (*read)(const float* a, std::int64_t count);
+    void (*write)(float* output, std::int64_t count);
+    void (*copy)(const float* a, float* output, std::int64_t count);
+    void (*triad)(const float* a, const float* b, float* output, std::int64_t count);
+    void (*triad_past_cache)(const float* a, const float* b, float* output, std::int64_t count);
 };
 
 VOXELGRAD_KERNEL_TABLE(PeakKernels, peak)

@@ -21,8 +21,42 @@ std::int64_t fma(std::int64_t rounds, float* sink) {
     return rounds * chains * lanes * 2;
 }
 
+constexpr int run = 8;  // vectors a round: two loads a cycle need as many independent additions
+
+float read(const float* a, std::int64_t count) {
+    Vec sums[run] = {};
+    for (std::int64_t i = 0; i < count; i += run * lanes) {
+#pragma GCC unroll 8
+        for (int j = 0; j < run; ++j) sums[j] += load(a + i + j * lanes);
+    }
+    Vec total{};
+    for (int j = 0; j < run; ++j) total += sums[j];
+    return sum(total);
+}
+
+void write(float* output, std::int64_t count) {
+    const Vec value = splat(0.999f);
+    for (std::int64_t i = 0; i < count; i += lanes) store(output + i, value);
+}
+
+void copy(const float* a, float* output, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += lanes) store(output + i, load(a + i));
+}
+
+void triad(const float* a, const float* b, float* output, std::int64_t count) {
+    const Vec factor = splat(0.999f);
+    for (std::int64_t i = 0; i < count; i += lanes)
+        store(output + i, load(a + i) + factor * load(b + i));
+}
+
+void triad_past_cache(const float* a, const float* b, float* output, std::int64_t count) {
+    const Vec factor = splat(0.999f);
+    for (std::int64_t i = 0; i < count; i += lanes)
+        stream(output + i, load(a + i) + factor * load(b + i));
+}
+
 }  // namespace
 
-extern const PeakKernels peak = {fma};
+extern const PeakKernels peak = {fma, read, write, copy, triad, triad_past_cache};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

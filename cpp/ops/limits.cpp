@@ -2,18 +2,94 @@
 
 #include <atomic>
 
+#include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "kernels/copy.hpp"
 #include "kernels/peak.hpp"
 
 namespace voxelgrad {
+namespace {
 
-std::int64_t run_fma(std::int64_t rounds) {
-    std::atomic<std::int64_t> operations{0};
-    parallel_for(num_threads(), [&](std::int64_t) {
+using std::int64_t;
+
+constexpr int64_t unit = 128;  // floats that a part is a multiple of
+
+struct Traffic {
+    const char* name;
+    int64_t arrays;  // that one pass reads or writes
+    void (*pass)(const float* a, const float* b, float* output, int64_t count);
+};
+
+void read(const float* a, const float*, float*, int64_t count) {
+    volatile float sink = peak_kernels().read(a, count);
+    static_cast<void>(sink);
+}
+
+void write(const float*, const float*, float* output, int64_t count) {
+    peak_kernels().write(output, count);
+}
+
+void copy(const float* a, const float*, float* output, int64_t count) {
+    peak_kernels().copy(a, output, count);
+}
+
+void triad(const float* a, const float* b, float* output, int64_t count) {
+    peak_kernels().triad(a, b, output, count);
+}
+
+void copy_past_cache(const float* a, const float*, float* output, int64_t count) {
+    copy_kernels().past_cache(a, output, count);
+    copy_kernels().fence();
+}
+
+void triad_past_cache(const float* a, const float* b, float* output, int64_t count) {
+    peak_kernels().triad_past_cache(a, b, output, count);
+    copy_kernels().fence();
+}
+
+constexpr Traffic traffics[] = {{"read", 1, read},
+                                {"write", 1, write},
+                                {"copy", 2, copy},
+                                {"triad", 3, triad},
+                                {"copy_past_cache", 2, copy_past_cache},
+                                {"triad_past_cache", 3, triad_past_cache}};
+
+const Traffic& traffic_named(const std::string& kind) {
+    for (const Traffic& traffic : traffics)
+        if (kind == traffic.name) return traffic;
+    fail("run_bandwidth: kind '", kind,
+         "' is unknown; choose read, write, copy, triad, copy_past_cache or triad_past_cache");
+}
+
+}  // namespace
+
+int64_t run_fma(int64_t rounds) {
+    std::atomic<int64_t> operations{0};
+    parallel_for(num_threads(), [&](int64_t) {
         float sink = 0.5f;
         operations += peak_kernels().fma(rounds, &sink);
     });
     return operations;
+}
+
+int64_t run_bandwidth(const std::string& kind, View<const float> a, View<const float> b,
+                      View<float> output, int64_t rounds) {
+    const Traffic& traffic = traffic_named(kind);
+    const int64_t threads = num_threads(), part = a.size() / threads / unit * unit;
+    check_same_shape("run_bandwidth", "a", a, "b", b);
+    check_same_shape("run_bandwidth", "a", a, "output", output);
+    check(a.rank == 1 && part > 0, "run_bandwidth: a has shape ", a,
+          "; it must have one axis and at least ", unit, " values for each of the ", threads,
+          " threads");
+    check(reinterpret_cast<std::uintptr_t>(output.data) % 64 == 0,
+          "run_bandwidth: output must be aligned to 64 bytes; take it from empty()");
+    check(rounds >= 0, "run_bandwidth: rounds is ", rounds, "; it must be 0 or more");
+    parallel_for(threads, [&](int64_t thread) {
+        const int64_t first = thread * part;
+        for (int64_t round = 0; round < rounds; ++round)
+            traffic.pass(a.data + first, b.data + first, output.data + first, part);
+    });
+    return rounds * threads * part * traffic.arrays * static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace voxelgrad

@@ -1,0 +1,197 @@
+"""The machine's limits: multiply-adds in registers, bytes from memory, fresh pages."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from voxelgrad import backends
+from voxelgrad.bench.timing import Timing, interleave, time_once
+
+_TRAFFIC = ("read", "write", "copy", "triad", "copy_past_cache", "triad_past_cache")
+_SECOND_LEVEL_BYTES = 1 << 20  # a thread: fits the second-level cache of recent processors
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit.
+
+    Attributes:
+        name: What was measured, such as "fma avx512" or "memory triad".
+        threads: With how many threads.
+        unit: "GFLOP/s" or "GB/s".
+        work: Floating-point operations or bytes of one run.
+        timing: The runs.
+    """
+
+    name: str
+    threads: int
+    unit: str
+    work: int
+    timing: Timing
+
+    @property
+    def rate(self) -> float:
+        """The limit in ``unit``."""
+        return self.work / self.timing.median / 1e9
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures for a JSON file."""
+        return {
+            "name": self.name,
+            "threads": self.threads,
+            "unit": self.unit,
+            "rate": self.rate,
+            **self.timing.as_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Roof:
+    """What kernels are measured against: the best of this machine with a number of threads.
+
+    Attributes:
+        peak: GFLOP/s of float32 multiply-adds with the active instruction set.
+        bandwidth: GB/s from memory, the best of reading, copying and triad past the cache.
+    """
+
+    peak: float
+    bandwidth: float
+
+
+def fma_limits(runs: int, rounds: int = 2_000_000) -> list[Limit]:
+    """Measure multiply-adds for each instruction set of this processor.
+
+    Args:
+        runs: Runs of each, interleaved.
+        rounds: Length of a run; a round is 12 vector instructions.
+    """
+    cpu, names = backends.load("cpu"), backends.load("cpu").isa_names()
+    before = cpu.isa_name()
+
+    def run(isa: str) -> int:
+        cpu.set_isa(isa)
+        return int(cpu.run_fma(rounds))
+
+    try:
+        work = [run(isa) for isa in names]
+        timings = interleave([partial(run, isa) for isa in names], runs)
+    finally:
+        cpu.set_isa(before)
+    return [
+        Limit(f"fma {isa}", cpu.num_threads(), "GFLOP/s", operations, timing)
+        for isa, operations, timing in zip(names, work, timings, strict=True)
+    ]
+
+
+def memory_limits(runs: int, megabytes: int) -> list[Limit]:
+    """Measure traffic with the memory.
+
+    Args:
+        runs: Runs of each kind, interleaved.
+        megabytes: Size of each of the three arrays; they must exceed all caches together.
+    """
+    limits = _traffic_limits("memory", runs, megabytes * 2**20, 1)
+    backends.load("cpu").memory_trim()  # the workers that follow shall not lack it
+    return limits
+
+
+def cache_limits(runs: int, rounds: int = 200) -> list[Limit]:
+    """Measure traffic with the second-level cache, ``rounds`` passes a run."""
+    total = _SECOND_LEVEL_BYTES * backends.load("cpu").num_threads()
+    return [
+        limit
+        for limit in _traffic_limits("cache", runs, total // 3, rounds)
+        if "past_cache" not in limit.name
+    ]
+
+
+def first_touch_limits(runs: int, megabytes: int) -> list[Limit]:
+    """Measure the first write to fresh memory, in small and in huge pages where the system can."""
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return []
+    size = megabytes * 2**20
+    kinds = {"small pages": mmap.MADV_NOHUGEPAGE, "huge pages": mmap.MADV_HUGEPAGE}
+    rounds = [[_touch_fresh(size, advice) for advice in kinds.values()] for _ in range(runs)]
+    threads = backends.load("cpu").num_threads()
+    columns = zip(*rounds, strict=True)
+    timings = [
+        Timing(tuple(t for t, _ in column), tuple(f for _, f in column)) for column in columns
+    ]
+    return [
+        Limit(f"first touch {name}", threads, "GB/s", size, timing)
+        for name, timing in zip(kinds, timings, strict=True)
+    ]
+
+
+def all_limits(
+    runs: int, threads: int, megabytes: int, tell: Callable[[str], None], rounds: int = 2_000_000
+) -> Iterator[Limit]:
+    """Measure everything with one thread, and with all of them.
+
+    Args:
+        runs: Runs of each.
+        threads: The larger number of threads.
+        megabytes: Size of an array for the memory.
+        tell: Takes progress, a line at a time.
+        rounds: Length of a run of multiply-adds.
+    """
+    for count in sorted({1, threads}):
+        tell(f"measuring the limits with {count} thread{'s' if count > 1 else ''}")
+        with thread_count(count):
+            yield from fma_limits(runs, rounds)
+            yield from memory_limits(runs, megabytes)
+            yield from cache_limits(runs)
+            yield from first_touch_limits(runs, megabytes)
+
+
+def roof(runs: int, threads: int, megabytes: int) -> Roof:
+    """Measure what the shares of the kernels' table refer to."""
+    isa = backends.load("cpu").isa_name()
+    with thread_count(threads):
+        peak = next(limit.rate for limit in fma_limits(runs) if limit.name == f"fma {isa}")
+        return Roof(peak, max(limit.rate for limit in memory_limits(runs, megabytes)))
+
+
+@contextmanager
+def thread_count(count: int) -> Iterator[None]:
+    """Run the kernels with ``count`` threads inside the ``with`` block."""
+    cpu = backends.load("cpu")
+    before = cpu.num_threads()
+    cpu.set_num_threads(count)
+    try:
+        yield
+    finally:
+        cpu.set_num_threads(before)
+
+
+def _traffic_limits(level: str, runs: int, array_bytes: int, rounds: int) -> list[Limit]:
+    cpu = backends.load("cpu")
+    a, b, output = (cpu.zeros((array_bytes // 4,)) for _ in range(3))
+
+    def run(kind: str) -> int:
+        return int(cpu.run_bandwidth(kind, a, b, output, rounds))
+
+    work = [run(kind) for kind in _TRAFFIC]
+    timings = interleave([partial(run, kind) for kind in _TRAFFIC], runs)
+    return [
+        Limit(f"{level} {kind.replace('_', ' ')}", cpu.num_threads(), "GB/s", moved, timing)
+        for kind, moved, timing in zip(_TRAFFIC, work, timings, strict=True)
+    ]
+
+
+def _touch_fresh(size: int, advice: int) -> tuple[float, float]:
+    cpu = backends.load("cpu")
+    with mmap.mmap(-1, size) as memory:
+        memory.madvise(advice)
+        fresh = np.frombuffer(memory, np.float32)
+        measured = time_once(partial(cpu.run_bandwidth, "write", fresh, fresh, fresh, 1))
+        # The map can be closed only when nothing refers to it any more.
+        del fresh
+    return measured

@@ -1,0 +1,165 @@
+"""The five networks in PyTorch, channels first; their parameters come in voxelgrad's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from voxelgrad.bench.networks import Network
+from voxelgrad.bench.torch_kernels import in_layout
+
+
+class Block(nn.Module):
+    """Twice convolution 3, norm, activation."""
+
+    def __init__(self, axes: int, before: int, width: int, stride: int, instance: bool) -> None:
+        super().__init__()
+        conv = nn.Conv2d if axes == 2 else nn.Conv3d
+        self.conv1 = conv(before, width, 3, stride, padding=1, bias=False)
+        self.norm1 = _norm(axes, width, instance)
+        self.conv2 = conv(width, width, 3, padding=1, bias=False)
+        self.norm2 = _norm(axes, width, instance)
+        self.activation = nn.LeakyReLU(0.01) if instance else nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features."""
+        x = self.activation(self.norm1(self.conv1(x)))
+        return self.activation(self.norm2(self.conv2(x)))
+
+
+class TorchUNet(nn.Module):
+    """voxelgrad's UNet: the classic 2D one, or with ``instance`` the strided kind."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: tuple[int, ...],
+        axes: int = 2,
+        instance: bool = False,
+    ) -> None:
+        super().__init__()
+        up = nn.ConvTranspose2d if axes == 2 else nn.ConvTranspose3d
+        head = nn.Conv2d if axes == 2 else nn.Conv3d
+        pool = nn.MaxPool2d if axes == 2 else nn.MaxPool3d
+        stride = 2 if instance else 1
+        self.encoder = nn.ModuleList([Block(axes, in_channels, features[0], 1, instance)])
+        self.decoder = nn.ModuleList()
+        self.upsample = nn.ModuleList()
+        for above, below in pairwise(features):
+            self.encoder.append(Block(axes, above, below, stride, instance))
+        for above, below in reversed(list(pairwise(features))):
+            self.upsample.append(up(below, above, 2, 2))
+            self.decoder.append(Block(axes, 2 * above, above, 1, instance))
+        self.pool = nn.Identity() if instance else pool(2)
+        self.head = head(features[0], out_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        skips = []
+        for level, block in enumerate(self.encoder):
+            if level:
+                skips.append(x)
+                x = self.pool(x)
+            x = block(x)
+        for upsample, block in zip(self.upsample, self.decoder, strict=True):
+            x = block(torch.cat([skips.pop(), upsample(x)], dim=1))
+        return self.head(x)
+
+
+class TorchCNN(nn.Module):
+    """voxelgrad's CNN in 2D with batch norm and average pooling."""
+
+    def __init__(self, in_channels: int, classes: int, features: tuple[int, ...]) -> None:
+        super().__init__()
+        pairs = pairwise((in_channels, *features))
+        self.levels = nn.ModuleList(Block(2, before, width, 1, False) for before, width in pairs)
+        self.head = nn.Linear(features[-1], classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        for index, level in enumerate(self.levels):
+            x = level(nn.functional.avg_pool2d(x, 2) if index else x)
+        return self.head(x.mean((2, 3)))
+
+
+def build(name: str) -> nn.Module:
+    """Return the twin of a network with fresh weights."""
+    if name == "unet2d":
+        return TorchUNet(4, 4, (32, 64, 128, 256, 512))
+    if name == "unet3d":
+        return TorchUNet(4, 4, (32, 64, 128, 256, 320), axes=3, instance=True)
+    if name == "cnn":
+        return TorchCNN(4, 2, (32, 64, 128, 256))
+    if name == "mlp":
+        hidden = [nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()]
+        return nn.Sequential(*hidden, nn.Linear(256, 2))
+    return nn.Sequential(
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    )
+
+
+def copy_weights(state: Mapping[str, np.ndarray], model: nn.Module) -> None:
+    """Copy a voxelgrad state dict into a twin with the same names, turning the weights' layout.
+
+    Raises:
+        RuntimeError: If the names differ.
+    """
+    converted = {}
+    for name, array in state.items():
+        if array.ndim > 2:  # (out, *kernel, in) -> (out, in, *kernel), (in, out, *kernel) going up
+            array = np.moveaxis(array, -1, 0 if name.startswith("upsample") else 1)
+        converted[name] = torch.from_numpy(np.ascontiguousarray(array))
+    result = model.load_state_dict(converted, strict=False)
+    missing = [n for n in result.missing_keys if not n.endswith("num_batches_tracked")]
+    if missing or result.unexpected_keys:
+        raise RuntimeError(f"names differ: {missing} {result.unexpected_keys}")
+
+
+def prepare_model(
+    network: Network, mode: str, settings: Mapping[str, Any]
+) -> dict[str, Callable[[], object]]:
+    """Return a training step or an inference of the twin of ``network``.
+
+    Args:
+        network: Which one.
+        mode: training or inference.
+        settings: ``threads``; ``layout`` nchw or channels_last; ``compile`` for torch.compile.
+    """
+    torch.set_num_threads(settings["threads"])
+    torch.manual_seed(0)
+    image, label = network.batch()
+    x = in_layout(torch.from_numpy(image).movedim(-1, 1), settings)
+    y = torch.from_numpy(label)
+    model = build(network.name).train(mode == "training")
+    if settings.get("layout") == "channels_last":
+        for parameter in model.parameters():
+            parameter.data = in_layout(parameter.data, settings)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    run: Callable[[Any], Any] = torch.compile(model) if settings.get("compile") else model
+
+    def training() -> float:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(run(x), y)
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    def inference() -> object:
+        with torch.inference_mode():
+            return run(x)
+
+    return {mode: training if mode == "training" else inference}
+
+
+def _norm(axes: int, width: int, instance: bool) -> nn.Module:
+    if instance:
+        return (nn.InstanceNorm2d if axes == 2 else nn.InstanceNorm3d)(width, affine=True)
+    return (nn.BatchNorm2d if axes == 2 else nn.BatchNorm3d)(width)
