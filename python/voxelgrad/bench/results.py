@@ -96,7 +96,9 @@ def result_lines(result: Result, roof: Roof) -> list[str]:
     for name, timing in result.timings.items():
         line = f"{result.name:38} {result.run:16}{name:28}{timing.median * 1e3:10.3f} ms"
         line += f" {timing.spread:5.0%}{result.rate(name):9.1f} {result.unit:8}"
-        line += f"{timing.median_faults:9.0f} faults{timing.peak_bytes / 2**20:7.0f} MB"
+        line += f"{timing.median_faults:9.0f} faults"
+        # A process that ran many cases has the peak of all of them: nothing to show.
+        line += "" if result.bytes else f"{timing.peak_bytes / 2**20:7.0f} MB"
         if name == OWN:
             line += f"  {result.share(roof):4.0%} of the limit"
         elif name in ratios:
