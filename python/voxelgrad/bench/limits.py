@@ -15,7 +15,7 @@ from voxelgrad import backends
 from voxelgrad.bench.timing import Timing, interleave, time_once
 
 _TRAFFIC = ("read", "write", "copy", "triad", "copy_past_cache", "triad_past_cache")
-_SECOND_LEVEL_BYTES = 1 << 20  # a thread: fits the second-level cache of recent processors
+_SECOND_LEVEL_BYTES = 1 << 19  # a thread: half of the second-level cache of recent processors
 
 
 @dataclass(frozen=True)
