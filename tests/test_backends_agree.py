@@ -16,6 +16,7 @@ RUNTIME = {
     "memory_statistics",
     "memory_trim",
     "num_threads",
+    "run_bandwidth",
     "run_fma",
     "set_conv_algorithm",
     "set_isa",

@@ -27,7 +27,9 @@ def add_parser(commands: Commands) -> None:
         "  voxelgrad bench kernels --only 'conv 8x64' --against torch\n"
         "  voxelgrad bench models --only unet2d --against torch --json figures.json",
     )
-    parts = parser.add_subparsers(title="what", metavar="WHAT", required=True)
+    parts = parser.add_subparsers(
+        title="what", metavar="WHAT", required=True, help="limits, kernels or models"
+    )
     _add_limits(parts)
     _add_kernels(parts)
     _add_models(parts)
