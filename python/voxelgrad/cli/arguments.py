@@ -55,6 +55,18 @@ def add_prediction(parser: Any, default: Any, mirror: str, largest: str) -> None
     )
 
 
+def add_inference(parser: argparse.ArgumentParser) -> None:
+    """Add what ``evaluate`` and ``predict`` share: ``--batch-size`` and the prediction options."""
+    parser.add_argument(
+        "--batch-size",
+        type=at_least(1),
+        default=8,
+        metavar="N",
+        help="images at a time; changes memory, not results (default: 8)",
+    )
+    add_prediction(parser, None, "as in the training", "as in the training")
+
+
 def use_threads(args: argparse.Namespace) -> None:
     """Do what ``--threads`` says."""
     if args.threads is not None:

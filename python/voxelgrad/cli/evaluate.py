@@ -10,9 +10,8 @@ import voxelgrad
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
-    add_prediction,
+    add_inference,
     add_threads,
-    at_least,
     use_threads,
 )
 from voxelgrad.cli.results import Results, predict_volumes, write_json
@@ -47,14 +46,7 @@ that are not defined are shown as '-' and left out of the means.""",
         "(default: all patients)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument(
-        "--batch-size",
-        type=at_least(1),
-        default=8,
-        metavar="N",
-        help="images at a time; changes memory, not results (default: 8)",
-    )
-    add_prediction(parser, None, "as in the training", "as in the training")
+    add_inference(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 

@@ -15,9 +15,8 @@ import voxelgrad
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
-    add_prediction,
+    add_inference,
     add_threads,
-    at_least,
     use_threads,
 )
 from voxelgrad.cli.pictures import make_row, save_pictures
@@ -76,14 +75,7 @@ standardised by itself, so give the patient's whole folder where you have it."""
         default=True,
         help="draw the masks on the images (default: yes, where Pillow is installed)",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=at_least(1),
-        default=8,
-        metavar="N",
-        help="images at a time; changes memory, not results (default: 8)",
-    )
-    add_prediction(parser, None, "as in the training", "as in the training")
+    add_inference(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 
