@@ -19,8 +19,9 @@ constexpr std::uint64_t golden = 0x9E3779B97F4A7C15u;
     return __builtin_convertvector(z >> 40, HalfInt);
 }
 
-void apply(const float* input, float* output, std::int64_t first, std::int64_t count,
-           std::uint64_t seed, std::int32_t threshold, float scale) {
+template <class T>
+void apply(const T* input, T* output, std::int64_t first, std::int64_t count, std::uint64_t seed,
+           std::int32_t threshold, float scale) {
     Counter counter;
     for (int lane = 0; lane < wide_lanes; ++lane)
         counter[lane] = seed + static_cast<std::uint64_t>(first + lane + 1) * golden;
@@ -33,12 +34,14 @@ void apply(const float* input, float* output, std::int64_t first, std::int64_t c
             continue;
         }
         for (int lane = 0; i + lane < count; ++lane)
-            output[i + lane] = keep[lane] ? input[i + lane] * scale : 0.0f;
+            output[i + lane] =
+                rounded_to<T>(keep[lane] ? to_float(input[i + lane]) * scale : 0.0f);
     }
 }
 
 }  // namespace
 
-extern const DropoutKernels dropout = {apply};
+extern const DropoutKernels<float> dropout_float = {apply<float>};
+extern const DropoutKernels<bf16> dropout_bf16 = {apply<bf16>};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA
