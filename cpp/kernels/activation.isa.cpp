@@ -82,9 +82,8 @@ void with_kind(Activation kind, Function function) {
 template <class T>
 void forward(Activation kind, const T* input, T* output, std::int64_t count, float alpha,
              bool past_cache) {
-    with_kind(kind, [=]<Activation k>() {
-        forward_loop<k>(input, output, count, alpha, past_cache);
-    });
+    with_kind(kind,
+              [=]<Activation k>() { forward_loop<k>(input, output, count, alpha, past_cache); });
     if (past_cache) stream_fence();
 }
 

@@ -9,8 +9,8 @@ namespace voxelgrad {
 
 enum class Binary { add, sub, mul, div, maximum, minimum };
 
-// Output may be an operand of step 1. past_cache: write past the cache; output is aligned to a cache
-// line. Follow the last run with the fence of CopyKernels before another thread may read.
+// Output may be an operand of step 1. past_cache: write past the cache; output is aligned to a
+// cache line. Follow the last run with the fence of CopyKernels before another thread may read.
 template <class T>
 struct ArithmeticKernels {
     // output[i] = a[i * step_a] kind b[i * step_b], steps 0 or 1. NaN wins in maximum and minimum.

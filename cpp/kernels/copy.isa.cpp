@@ -28,8 +28,8 @@ void copy_rows_by(ByteRows<const char> source, ByteRows<char> target, std::int64
     }
 }
 
-void rows(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows,
-          std::int64_t bytes, bool past_cache) {
+void rows(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows, std::int64_t bytes,
+          bool past_cache) {
     if (source.pitch == bytes && target.pitch == bytes) {
         bytes *= rows;
         rows = 1;

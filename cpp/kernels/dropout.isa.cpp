@@ -34,8 +34,7 @@ void apply(const T* input, T* output, std::int64_t first, std::int64_t count, st
             continue;
         }
         for (int lane = 0; i + lane < count; ++lane)
-            output[i + lane] =
-                rounded_to<T>(keep[lane] ? to_float(input[i + lane]) * scale : 0.0f);
+            output[i + lane] = rounded_to<T>(keep[lane] ? to_float(input[i + lane]) * scale : 0.0f);
     }
 }
 

@@ -191,13 +191,13 @@ struct WeightedSum {
 template <class T>
 void sum_outer(const WindowRow& row, const T* source, float* sums) {
     const T* const first = source + row.span_begin;
-    for_each_vector(row.span_end - row.span_begin, [&](std::int64_t i, int n)
-                                                       __attribute__((always_inline)) {
-        Vec total{};
-        for (const WindowTap* tap = row.outer; tap < row.outer + row.outer_count; ++tap)
-            total += load_some(first + tap->offset + i, n) * tap->weight;
-        store_some(sums + i, total, n);
-    });
+    for_each_vector(
+        row.span_end - row.span_begin, [&](std::int64_t i, int n) __attribute__((always_inline)) {
+            Vec total{};
+            for (const WindowTap* tap = row.outer; tap < row.outer + row.outer_count; ++tap)
+                total += load_some(first + tap->offset + i, n) * tap->weight;
+            store_some(sums + i, total, n);
+        });
 }
 
 template <class T, class Index>

@@ -69,8 +69,8 @@ void interpolate_forward(View<const T> input, View<T> output, const std::string&
 }
 
 template <class T>
-void interpolate_backward(View<const T> grad_output, View<T> grad_input,
-                          const std::string& mode, bool align_corners) {
+void interpolate_backward(View<const T> grad_output, View<T> grad_input, const std::string& mode,
+                          bool align_corners) {
     auto axes = axes_of("interpolate_backward", grad_input, grad_output, mode, align_corners);
     window_sum({grad_input[0], transposed(std::move(axes)), grad_input.last()}, grad_output.data,
                grad_input.data);

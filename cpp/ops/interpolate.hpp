@@ -15,7 +15,7 @@ template <class T>
 void interpolate_forward(View<const T> input, View<T> output, const std::string& mode,
                          bool align_corners);
 template <class T>
-void interpolate_backward(View<const T> grad_output, View<T> grad_input,
-                          const std::string& mode, bool align_corners);
+void interpolate_backward(View<const T> grad_output, View<T> grad_input, const std::string& mode,
+                          bool align_corners);
 
 }  // namespace voxelgrad

@@ -115,8 +115,7 @@ void max_pool_forward(View<const T> input, View<T> output, View<Index> indices,
 
 template <class T, class Index>
 void max_pool_backward(View<const T> grad_output, View<const Index> indices, View<T> grad_input,
-                       const Dims& kernel_size, const Dims& stride,
-                       const Dims& padding) {
+                       const Dims& kernel_size, const Dims& stride, const Dims& padding) {
     constexpr const char* op = "max_pool_backward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "grad_output", grad_output);
@@ -137,9 +136,8 @@ void avg_pool_forward(View<const T> input, View<T> output, const Dims& kernel_si
 }
 
 template <class T>
-void avg_pool_backward(View<const T> grad_output, View<T> grad_input,
-                       const Dims& kernel_size, const Dims& stride, const Dims& padding,
-                       bool count_include_pad) {
+void avg_pool_backward(View<const T> grad_output, View<T> grad_input, const Dims& kernel_size,
+                       const Dims& stride, const Dims& padding, bool count_include_pad) {
     const PoolSettings pool{"avg_pool_backward", kernel_size, stride, padding};
     auto axes = transposed(pool_axes(pool, grad_input, grad_output, count_include_pad));
     window_sum({grad_input[0], std::move(axes), grad_input.last()}, grad_output.data,
@@ -159,19 +157,19 @@ void adaptive_avg_pool_backward(View<const T> grad_output, View<T> grad_input) {
                grad_input.data);
 }
 
-#define INSTANTIATE_MAX(T, Index)                                                             \
-    template void max_pool_forward(View<const T>, View<T>, View<Index>, const Dims&,          \
-                                   const Dims&, const Dims&);                                 \
-    template void max_pool_backward(View<const T>, View<const Index>, View<T>, const Dims&,   \
+#define INSTANTIATE_MAX(T, Index)                                                                 \
+    template void max_pool_forward(View<const T>, View<T>, View<Index>, const Dims&, const Dims&, \
+                                   const Dims&);                                                  \
+    template void max_pool_backward(View<const T>, View<const Index>, View<T>, const Dims&,       \
                                     const Dims&, const Dims&);
-#define INSTANTIATE(T)                                                                        \
-    INSTANTIATE_MAX(T, std::uint8_t)                                                          \
-    INSTANTIATE_MAX(T, std::int32_t)                                                          \
-    template void avg_pool_forward(View<const T>, View<T>, const Dims&, const Dims&,          \
-                                   const Dims&, bool);                                        \
-    template void avg_pool_backward(View<const T>, View<T>, const Dims&, const Dims&,         \
-                                    const Dims&, bool);                                       \
-    template void adaptive_avg_pool_forward(View<const T>, View<T>);                          \
+#define INSTANTIATE(T)                                                                             \
+    INSTANTIATE_MAX(T, std::uint8_t)                                                               \
+    INSTANTIATE_MAX(T, std::int32_t)                                                               \
+    template void avg_pool_forward(View<const T>, View<T>, const Dims&, const Dims&, const Dims&,  \
+                                   bool);                                                          \
+    template void avg_pool_backward(View<const T>, View<T>, const Dims&, const Dims&, const Dims&, \
+                                    bool);                                                         \
+    template void adaptive_avg_pool_forward(View<const T>, View<T>);                               \
     template void adaptive_avg_pool_backward(View<const T>, View<T>);
 
 INSTANTIATE(float)

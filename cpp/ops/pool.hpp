@@ -16,17 +16,15 @@ void max_pool_forward(View<const T> input, View<T> output, View<Index> indices,
 
 template <class T, class Index>
 void max_pool_backward(View<const T> grad_output, View<const Index> indices, View<T> grad_input,
-                       const Dims& kernel_size, const Dims& stride,
-                       const Dims& padding);
+                       const Dims& kernel_size, const Dims& stride, const Dims& padding);
 
 // count_include_pad: the padding's zeros count in the mean.
 template <class T>
 void avg_pool_forward(View<const T> input, View<T> output, const Dims& kernel_size,
                       const Dims& stride, const Dims& padding, bool count_include_pad);
 template <class T>
-void avg_pool_backward(View<const T> grad_output, View<T> grad_input,
-                       const Dims& kernel_size, const Dims& stride, const Dims& padding,
-                       bool count_include_pad);
+void avg_pool_backward(View<const T> grad_output, View<T> grad_input, const Dims& kernel_size,
+                       const Dims& stride, const Dims& padding, bool count_include_pad);
 
 // Window i of n along an axis of length m: positions floor(i * m / n) to ceil((i + 1) * m / n).
 template <class T>

@@ -1,6 +1,7 @@
 #include "ops/reduce.hpp"
 
 #include <memory>
+#include <type_traits>
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
@@ -93,8 +94,8 @@ struct Groups {
     bool reduced[max_rank];
 };
 
-template <class T>
-Groups group_axes(const View<const T>& input, const View<T>& output) {
+template <class In, class Out>
+Groups group_axes(const View<const In>& input, const View<Out>& output) {
     Groups groups;
     for (int axis = 0; axis < input.rank; ++axis) {
         if (input[axis] == 1) continue;
@@ -109,18 +110,26 @@ Groups group_axes(const View<const T>& input, const View<T>& output) {
     return groups;
 }
 
+// Nothing is summed.
+template <class In, class Out>
+void scale_all(const View<const In>& input, const View<Out>& output, double scale) {
+    if constexpr (std::is_same_v<In, Out>) return broadcast_to(input, output, scale);
+    for (std::int64_t i = 0; i < output.size(); ++i)
+        output.data[i] = rounded_to<Out>(static_cast<float>(scale) * to_float(input.data[i]));
+}
+
 }  // namespace
 
-template <class T>
-void reduce_sum(View<const T> input, View<T> output, double scale) {
+template <class In, class Out>
+void reduce_sum(View<const In> input, View<Out> output, double scale) {
     bool fits = input.rank == output.rank;
     for (int axis = 0; fits && axis < output.rank; ++axis)
         fits = output[axis] == input[axis] || output[axis] == 1;
     check(fits, "reduce_sum: output ", output, " must be input ", input,
           " with 1 in place of the summed extents");
-    if (same_shape(input, output)) return broadcast_to(input, output, scale);
+    if (same_shape(input, output)) return scale_all(input, output, scale);
     if (input.size() == 0) {
-        std::fill_n(output.data, output.size(), T{});
+        std::fill_n(output.data, output.size(), Out{});
         return;
     }
 
@@ -142,10 +151,11 @@ void reduce_sum(View<const T> input, View<T> output, double scale) {
         sums = std::move(next);
     }
     for (std::int64_t i = 0; i < output.size(); ++i)
-        output.data[i] = rounded_to<T>(static_cast<float>(scale * (*sums)[i]));
+        output.data[i] = rounded_to<Out>(static_cast<float>(scale * (*sums)[i]));
 }
 
 template void reduce_sum(View<const float>, View<float>, double);
 template void reduce_sum(View<const bf16>, View<bf16>, double);
+template void reduce_sum(View<const bf16>, View<float>, double);
 
 }  // namespace voxelgrad

@@ -148,8 +148,8 @@ void copy_padded(const T* input, T* output, const Padding<T>& padding) {
                 fill_rows(target.at(box.row, box.column), lines.count, box.column_end - box.column,
                           padding.value);
             else
-                copy_lines(padding, source.at(plane * padding.lines.inner + lines.source, 0), target,
-                           box, past_cache);
+                copy_lines(padding, source.at(plane * padding.lines.inner + lines.source, 0),
+                           target, box, past_cache);
         }
     });
 }
@@ -172,8 +172,8 @@ void slice_forward(View<const T> input, View<T> output, const Dims& start) {
 }
 
 template <class T>
-void pad_forward(View<const T> input, View<T> output, const Dims& before,
-                 const std::string& mode, float value) {
+void pad_forward(View<const T> input, View<T> output, const Dims& before, const std::string& mode,
+                 float value) {
     const PadMode how = pad_mode("pad_forward", mode);
     check(input.rank == output.rank && before.rank == input.rank && input.rank > 0,
           "pad_forward: input ", input, ", output ", output,

@@ -1,5 +1,5 @@
-// Moving values without computing: transpose, concat, split, slice, pad. float or bf16; outputs must
-// not overlap inputs.
+// Moving values without computing: transpose, concat, split, slice, pad. float or bf16; outputs
+// must not overlap inputs.
 #pragma once
 
 #include <string>
@@ -28,8 +28,8 @@ void slice_forward(View<const T> input, View<T> output, const Dims& start);
 // input at offset `before` in output; around it a constant, its reflection (the edge is not
 // repeated) or its edge. mode: constant, reflect, edge.
 template <class T>
-void pad_forward(View<const T> input, View<T> output, const Dims& before,
-                 const std::string& mode, float value);
+void pad_forward(View<const T> input, View<T> output, const Dims& before, const std::string& mode,
+                 float value);
 
 // Adds the gradient of every element of the padded array to the element that it was copied from.
 template <class T>

@@ -93,10 +93,10 @@ void transpose_matrices(const T* input, T* output, std::vector<Axis> axes) {
     parallel_for(matrices * bands * strips, [&](int64_t piece) {
         const int64_t r = piece / strips % bands * block, c = piece % strips * block;
         const Position at = position_of(axes, piece / strips / bands);
-        transpose_kernels<T>().matrix(input + at.input + r + c * column.input_step, column.input_step,
-                                   output + at.output + r * row.output_step + c, row.output_step,
-                                   std::min(block, row.length - r),
-                                   std::min(block, column.length - c), past_cache);
+        transpose_kernels<T>().matrix(
+            input + at.input + r + c * column.input_step, column.input_step,
+            output + at.output + r * row.output_step + c, row.output_step,
+            std::min(block, row.length - r), std::min(block, column.length - c), past_cache);
     });
 }
 

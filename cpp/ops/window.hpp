@@ -82,7 +82,9 @@ void WindowPlan::for_rows(const T* target, Body&& body) const {
         const std::int64_t sample = number / count;
         const Piece& piece = pieces[static_cast<std::size_t>(number % count)];
         std::vector<WindowTap> outer;
-        WindowRow row{.start = axes_[2].start.data(),
+        WindowRow row{.outer = nullptr,
+                      .outer_count = 0,
+                      .start = axes_[2].start.data(),
                       .taps = axes_[2].taps.data(),
                       .begin = piece.column,
                       .end = piece.column_end,
