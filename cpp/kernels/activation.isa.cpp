@@ -47,7 +47,7 @@ template <Activation kind, class T>
 void forward_loop(const T* input, T* output, std::int64_t count, float alpha, bool past_cache) {
     const Vec a = splat(alpha);
     for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
-        put_some(output + i, value<kind>(load_some(input + i, n), a), n, past_cache);
+        put_some(output + i, value<kind>(load_ahead(input + i, n), a), n, past_cache);
     });
 }
 
@@ -56,7 +56,7 @@ void backward_loop(const T* grad_output, const T* saved, T* grad_input, std::int
                    float alpha, bool past_cache) {
     const Vec a = splat(alpha);
     for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
-        const Vec g = load_some(grad_output + i, n), s = load_some(saved + i, n);
+        const Vec g = load_ahead(grad_output + i, n), s = load_ahead(saved + i, n);
         put_some(grad_input + i, g * slope<kind>(s, a), n, past_cache);
     });
 }

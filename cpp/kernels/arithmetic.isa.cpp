@@ -24,7 +24,7 @@ struct Operand {
 
     explicit Operand(const T* p) : data(p), spread(splat(to_float(*p))) {}
     [[gnu::always_inline]] inline Vec at(std::int64_t i, int n) const {
-        return is_run ? load_some(data + i, n) : spread;
+        return is_run ? load_ahead(data + i, n) : spread;
     }
 };
 

@@ -102,7 +102,7 @@ struct MaxForward {
         }
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v) {
-                const Vec x = load(source + offset + c + v * lanes);
+                const Vec x = load_ahead(source + offset + c + v * lanes, lanes);
                 // x is greater or NaN, and no NaN came before.
                 const IntVec wins = ~(x <= best[v]) & (best[v] == best[v]);
                 best[v] = wins ? x : best[v];
@@ -144,7 +144,7 @@ struct MaxBackward {
             for (int v = 0; v < vectors; ++v) {
                 const std::int64_t at = offset + c + v * lanes;
                 const IntVec chosen = load_index(indices + at) == IntVec{} + tap;
-                total[v] += (Vec)((IntVec)load(source + at) & chosen);
+                total[v] += (Vec)((IntVec)load_ahead(source + at, lanes) & chosen);
             }
         });
         for (int v = 0; v < vectors; ++v)
@@ -172,7 +172,7 @@ struct WeightedSum {
         Vec total[vectors] = {};
         for_taps(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
             for (int v = 0; v < vectors; ++v)
-                total[v] += load(source + offset + c + v * lanes) * weight;
+                total[v] += load_ahead(source + offset + c + v * lanes, lanes) * weight;
         });
         for (int v = 0; v < vectors; ++v)
             put(row, target + column * row.channels + c + v * lanes, total[v]);
@@ -195,7 +195,7 @@ void sum_outer(const WindowRow& row, const T* source, float* sums) {
         row.span_end - row.span_begin, [&](std::int64_t i, int n) __attribute__((always_inline)) {
             Vec total{};
             for (const WindowTap* tap = row.outer; tap < row.outer + row.outer_count; ++tap)
-                total += load_some(first + tap->offset + i, n) * tap->weight;
+                total += load_ahead(first + tap->offset + i, n) * tap->weight;
             store_some(sums + i, total, n);
         });
 }

@@ -4,6 +4,7 @@
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "core/streaming.hpp"
 #include "kernels/dropout.hpp"
 
 namespace voxelgrad {
@@ -17,9 +18,11 @@ void dropout(View<const T> input, View<T> output, double p, std::uint64_t seed) 
     const auto threshold = static_cast<std::int32_t>(std::ceil(p * 16777216.0));
     const float scale = p < 1.0 ? static_cast<float>(1.0 / (1.0 - p)) : 0.0f;
     const auto& kernels = dropout_kernels<T>();
+    const bool past_cache =
+        input.data != output.data && worth_streaming(output.data, output.size(), grain);
     parallel_for_ranges(input.size(), grain, [&](std::int64_t begin, std::int64_t end) {
         kernels.apply(input.data + begin, output.data + begin, begin, end - begin, seed, threshold,
-                      scale);
+                      scale, past_cache);
     });
 }
 
