@@ -15,7 +15,15 @@ void batch_norm_forward(View<const float> input, OptionalView<const float> weigh
                         OptionalView<const float> bias, View<float> output, View<float> mean,
                         View<float> invstd, double eps);
 
-// The same with given statistics.
+// Moves running statistics, float or double, towards those that batch_norm_forward wrote for
+// `count` values a channel: running = (1 - momentum) * running + momentum * batch, with the
+// unbiased variance.
+template <class Statistic>
+void batch_norm_update(View<const float> mean, View<const float> invstd,
+                       View<Statistic> running_mean, View<Statistic> running_var,
+                       std::int64_t count, double momentum, double eps);
+
+// The same as batch_norm_forward with given statistics.
 void batch_norm_apply(View<const float> input, OptionalView<const float> weight,
                       OptionalView<const float> bias, View<const float> mean,
                       View<const float> invstd, View<float> output);

@@ -217,6 +217,15 @@ def batch_norm_forward(
     invstd: _Floats,
     eps: float,
 ) -> None: ...
+def batch_norm_update(
+    mean: _Floats,
+    invstd: _Floats,
+    running_mean: _Floats | _Doubles,
+    running_var: _Floats | _Doubles,
+    count: int,
+    momentum: float,
+    eps: float,
+) -> None: ...
 def batch_norm_apply(
     input: _Floats,
     weight: _Floats | None,

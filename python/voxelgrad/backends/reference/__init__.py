@@ -53,6 +53,7 @@ from voxelgrad.backends.reference.norm import (
     batch_norm_apply,
     batch_norm_backward,
     batch_norm_forward,
+    batch_norm_update,
     group_norm_backward,
     group_norm_forward,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "batch_norm_apply",
     "batch_norm_backward",
     "batch_norm_forward",
+    "batch_norm_update",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
     "binary_forward",
