@@ -6,6 +6,7 @@
 #include "ops/activation.hpp"
 #include "ops/arithmetic.hpp"
 #include "ops/augment.hpp"
+#include "ops/cast.hpp"
 #include "ops/conv.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/dice.hpp"
@@ -71,6 +72,11 @@ void define_arithmetic(py::module_& m) {
     def(m, "binary_forward", vg::binary_forward, "kind"_a, "a"_a, "b"_a, "output"_a);
     def(m, "broadcast_to", vg::broadcast_to, "input"_a, "output"_a, "scale"_a);
     def(m, "reduce_sum", vg::reduce_sum, "input"_a, "output"_a, "scale"_a);
+}
+
+void define_cast(py::module_& m) {
+    def(m, "cast", vg::narrow, "input"_a, "output"_a);
+    def(m, "cast", vg::widen, "input"_a, "output"_a);
 }
 
 void define_softmax(py::module_& m) {
@@ -211,6 +217,7 @@ PYBIND11_MODULE(_cpu, m) {
     define_runtime(m);
     define_activation(m);
     define_arithmetic(m);
+    define_cast(m);
     define_softmax(m);
     define_loss(m);
     define_dropout(m);

@@ -19,6 +19,9 @@ from voxelgrad.backends.reference.arithmetic import (
     broadcast_to,
     reduce_sum,
 )
+from voxelgrad.backends.reference.cast import (
+    cast,
+)
 from voxelgrad.backends.reference.conv import (
     conv_backward_data,
     conv_backward_weight,
@@ -101,6 +104,7 @@ __all__ = [
     "bce_with_logits_forward",
     "binary_forward",
     "broadcast_to",
+    "cast",
     "concat",
     "conv_backward_data",
     "conv_backward_weight",
