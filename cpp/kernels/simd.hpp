@@ -119,6 +119,15 @@ template <class T>
         store_first(p, v, static_cast<int>(n));
 }
 
+// The same, but whole vectors past the cache if that is wanted.
+template <class T>
+[[gnu::always_inline]] inline void put_some(T* p, Vec v, std::int64_t n, bool past_cache) {
+    if (past_cache && n >= lanes)
+        stream(p, v);
+    else
+        store_some(p, v, n);
+}
+
 // Calls body(i, n) for every vector of a run; n < lanes for the last one only. In the loop over
 // whole vectors n is a constant, so load_some and store_some become plain loads and stores.
 template <class Body>

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
 _BFloats: TypeAlias = NDArray[ml_dtypes.bfloat16]
+_Images: TypeAlias = _Floats | _BFloats
 _Doubles: TypeAlias = NDArray[np.float64]
 _Labels: TypeAlias = NDArray[np.int64]
 _MaxIndices: TypeAlias = NDArray[np.uint8] | NDArray[np.int32]
@@ -215,13 +216,15 @@ def adjust_intensity(
     shift: _Floats,
 ) -> None: ...
 def batch_norm_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     mean: _Floats,
     invstd: _Floats,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def batch_norm_update(
     mean: _Floats,
@@ -233,42 +236,62 @@ def batch_norm_update(
     eps: float,
 ) -> None: ...
 def batch_norm_apply(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    output: _Floats,
+    output: _Images,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def batch_norm_backward(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     weight: _Floats | None,
+    bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    grad_input: _Floats | None,
+    grad_input: _Images | None,
     grad_weight: _Floats | None,
     grad_bias: _Floats | None,
     training: bool,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def group_norm_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     mean: _Floats,
     invstd: _Floats,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None: ...
-def group_norm_backward(
-    grad_output: _Floats,
-    input: _Floats,
+def group_norm_apply(
+    input: _Images,
     weight: _Floats | None,
+    bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    grad_input: _Floats | None,
+    output: _Images,
+    activation: str,
+    alpha: float,
+) -> None: ...
+def group_norm_backward(
+    grad_output: _Images,
+    input: _Images,
+    weight: _Floats | None,
+    bias: _Floats | None,
+    mean: _Floats,
+    invstd: _Floats,
+    grad_input: _Images | None,
     grad_weight: _Floats | None,
     grad_bias: _Floats | None,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def max_pool_forward(
     input: _Floats,

@@ -57,6 +57,7 @@ from voxelgrad.backends.reference.norm import (
     batch_norm_backward,
     batch_norm_forward,
     batch_norm_update,
+    group_norm_apply,
     group_norm_backward,
     group_norm_forward,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "empty",
     "focal_backward",
     "focal_forward",
+    "group_norm_apply",
     "group_norm_backward",
     "group_norm_forward",
     "interpolate_backward",
