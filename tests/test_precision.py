@@ -56,5 +56,5 @@ def test_autocast_knows_two_formats() -> None:
 def test_a_bfloat16_weight_is_refused() -> None:
     image = np.zeros((1, 4, 4, 2), ml_dtypes.bfloat16)
     weight = np.zeros((3, 3, 3, 2), ml_dtypes.bfloat16)
-    with pytest.raises(TypeError, match="weight is bfloat16.*float32"):
+    with pytest.raises(TypeError, match=r"weight is bfloat16.*float32"):
         vg.ops.conv2d(vg.Tensor(image), vg.Tensor(weight))

@@ -28,12 +28,29 @@
         if (isa >= Isa::avx512) return avx512::name;           \
         return isa == Isa::avx2 ? avx2::name : baseline::name; \
     }
+// For a kernel file that is compiled for the instruction sets of bfloat16 products as well.
+#define VOXELGRAD_BF16_KERNEL_TABLE(Table, name)                               \
+    VOXELGRAD_KERNEL_TABLE(Table, name)                                        \
+    namespace avx512_bf16 {                                                    \
+    extern const Table name;                                                   \
+    }                                                                          \
+    namespace amx {                                                            \
+    extern const Table name;                                                   \
+    }                                                                          \
+    inline const Table& name##_bf16_product_kernels() {                        \
+        const Isa isa = active_isa();                                          \
+        if (isa == Isa::amx) return amx::name;                                 \
+        return isa == Isa::avx512_bf16 ? avx512_bf16::name : name##_kernels(); \
+    }
 #else
 #define VOXELGRAD_KERNEL_TABLE(Table, name) \
     namespace baseline {                    \
     extern const Table name;                \
     }                                       \
     inline const Table& name##_kernels() { return baseline::name; }
+#define VOXELGRAD_BF16_KERNEL_TABLE(Table, name) \
+    VOXELGRAD_KERNEL_TABLE(Table, name)          \
+    inline const Table& name##_bf16_product_kernels() { return baseline::name; }
 #endif
 
 // Two tables, NAME_float and NAME_bf16, for kernels that are templates over the type of the arrays;
