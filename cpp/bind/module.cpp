@@ -159,17 +159,29 @@ void define_augment(py::module_& m) {
         "gamma"_a, "scale"_a, "shift"_a);
 }
 
+// The type of the running statistics, float32 or float64, decides.
+template <class Statistic>
+void define_running_statistics(py::module_& m) {
+    def(m, "batch_norm_update", vg::batch_norm_update<Statistic>, "mean"_a, "invstd"_a,
+        "running_mean"_a, "running_var"_a, "count"_a, "momentum"_a, "eps"_a);
+}
+
+template <class T>
 void define_norm(py::module_& m) {
-    def(m, "batch_norm_forward", vg::batch_norm_forward, "input"_a, "weight"_a, "bias"_a,
-        "output"_a, "mean"_a, "invstd"_a, "eps"_a);
-    def(m, "batch_norm_apply", vg::batch_norm_apply, "input"_a, "weight"_a, "bias"_a, "mean"_a,
-        "invstd"_a, "output"_a);
-    def(m, "batch_norm_backward", vg::batch_norm_backward, "grad_output"_a, "input"_a, "weight"_a,
-        "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a, "training"_a);
-    def(m, "group_norm_forward", vg::group_norm_forward, "input"_a, "weight"_a, "bias"_a,
-        "output"_a, "mean"_a, "invstd"_a, "eps"_a);
-    def(m, "group_norm_backward", vg::group_norm_backward, "grad_output"_a, "input"_a, "weight"_a,
-        "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a);
+    def(m, "batch_norm_forward", vg::batch_norm_forward<T>, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "mean"_a, "invstd"_a, "eps"_a, "activation"_a, "alpha"_a);
+    def(m, "batch_norm_apply", vg::batch_norm_apply<T>, "input"_a, "weight"_a, "bias"_a, "mean"_a,
+        "invstd"_a, "output"_a, "activation"_a, "alpha"_a);
+    def(m, "batch_norm_backward", vg::batch_norm_backward<T>, "grad_output"_a, "input"_a,
+        "weight"_a, "bias"_a, "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a,
+        "training"_a, "activation"_a, "alpha"_a);
+    def(m, "group_norm_forward", vg::group_norm_forward<T>, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "mean"_a, "invstd"_a, "eps"_a, "activation"_a, "alpha"_a);
+    def(m, "group_norm_apply", vg::group_norm_apply<T>, "input"_a, "weight"_a, "bias"_a, "mean"_a,
+        "invstd"_a, "output"_a, "activation"_a, "alpha"_a);
+    def(m, "group_norm_backward", vg::group_norm_backward<T>, "grad_output"_a, "input"_a,
+        "weight"_a, "bias"_a, "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a,
+        "activation"_a, "alpha"_a);
 }
 
 // The type of the indices, uint8 or int32, decides.
@@ -239,5 +251,8 @@ PYBIND11_MODULE(_cpu, m) {
     define_conv<float>(m);
     define_conv<vg::bf16>(m);
     define_augment(m);
-    define_norm(m);
+    define_running_statistics<float>(m);
+    define_running_statistics<double>(m);
+    define_norm<float>(m);
+    define_norm<vg::bf16>(m);
 }
