@@ -32,9 +32,9 @@ struct ConvDirectKernels {
     int panel;  // output channels that are computed together
     // Sums over channel blocks, then taps, then channels, each in order.
     void (*row)(const ConvRow&);
-    // Copies `count` pixels of up to 16 channels into strip pixels.
-    void (*pack)(const float* source, std::int64_t source_stride, float* strip, std::int64_t count,
-                 int channels);
+    // Copies `count` pixels with all their channels into strip pixels.
+    void (*pack)(const float* source, std::int64_t source_stride, float* strip,
+                 std::int64_t block_stride, std::int64_t count, std::int64_t channels);
 };
 
 VOXELGRAD_KERNEL_TABLE(ConvDirectKernels, conv_direct)

@@ -24,6 +24,7 @@ template <int vectors>
 template <int pixels, int vectors>
 [[gnu::noinline]] void block(const ConvRow& row, std::int64_t first) {
     Vec sums[pixels][vectors];
+#pragma GCC unroll 16
     for (int p = 0; p < pixels; ++p)
         for (int v = 0; v < vectors; ++v) sums[p][v] = load(row.bias + v * lanes);
 
@@ -48,10 +49,16 @@ template <int pixels, int vectors>
     }
 
     float* output = row.output + first * row.output_stride;
-    for (int p = 0; p < pixels; ++p, output += row.output_stride) {
-        if (row.stream)
+    if (row.stream) {
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; ++p, output += row.output_stride)
             for (int v = 0; v < vectors; ++v) stream(output + v * lanes, sums[p][v]);
-        else
+    } else if (row.output_channels == vectors * lanes) {
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; ++p, output += row.output_stride)
+            for (int v = 0; v < vectors; ++v) store(output + v * lanes, sums[p][v]);
+    } else {
+        for (int p = 0; p < pixels; ++p, output += row.output_stride)
             store_pixel<vectors>(output, sums[p], row.output_channels);
     }
 }
@@ -85,17 +92,16 @@ void row(const ConvRow& row) {
     if (row.stream) stream_fence();
 }
 
-void pack(const float* source, std::int64_t source_stride, float* strip, std::int64_t count,
-          int channels) {
-    if (channels < strip_block) {
-        for (std::int64_t i = 0; i < count; ++i)
-            for (int c = 0; c < channels; ++c)
-                strip[i * strip_block + c] = source[i * source_stride + c];
-        return;
+// Pixel by pixel: memory is then read in one sweep, however many blocks it is dealt out to.
+void pack(const float* source, std::int64_t source_stride, float* strip, std::int64_t block_stride,
+          std::int64_t count, std::int64_t channels) {
+    const std::int64_t whole = channels / strip_block * strip_block;
+    for (std::int64_t i = 0; i < count; ++i, source += source_stride, strip += strip_block) {
+        float* block = strip;
+        for (std::int64_t c = 0; c < whole; c += strip_block, block += block_stride)
+            for (int v = 0; v < strip_block; v += lanes) store(block + v, load(source + c + v));
+        for (std::int64_t c = whole; c < channels; ++c) block[c - whole] = source[c];
     }
-    for (std::int64_t i = 0; i < count; ++i)
-        for (int c = 0; c < strip_block; c += lanes)
-            store(strip + i * strip_block + c, load(source + i * source_stride + c));
 }
 
 }  // namespace

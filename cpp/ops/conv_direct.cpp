@@ -7,6 +7,7 @@
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
+#include "core/split.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_direct_weight.hpp"
 #include "ops/conv_pass.hpp"
@@ -33,7 +34,6 @@ struct Plan {
     const Pass& pass;
     GatherPhase whole;  // all phases: the largest count, the whole range of offsets, no taps
     StripLayout strip;
-    std::int64_t boxes[conv_axes];
     std::int64_t width;   // channels of a panel
     std::int64_t panels;  // of a group
     std::vector<PhaseWeight> phases;
@@ -78,16 +78,13 @@ Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
     Plan plan{pass,
               whole,
               plan_strip(whole, pass.source.channels, strip_budget),
-              {},
               conv_direct_kernels().panel,
               0,
               {},
               nullptr,
               nullptr,
               worth_streaming(pass)};
-    plan.panels = (pass.target.channels + plan.width - 1) / plan.width;
-    for (int a = 0; a < conv_axes; ++a)
-        plan.boxes[a] = (whole.count[a] + plan.strip.box[a] - 1) / plan.strip.box[a];
+    plan.panels = divide_up(pass.target.channels, plan.width);
     std::int64_t first = 0;
     for (const GatherPhase& phase : phases) {
         const std::int64_t taps = static_cast<std::int64_t>(phase.taps.size());
@@ -132,17 +129,13 @@ void pack_bias(const Plan& plan, float* packed) {
                     packed + group * padded);
 }
 
-struct Box {
-    std::int64_t image, group, first[conv_axes];
-};
-
 // All rows of one box, for one phase and panel.
-void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, const Box& box,
-               const float* strip) {
+void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, const StripBox& box,
+               std::int64_t group, const float* strip) {
     const Pass& pass = plan.pass;
     const GatherPhase& phase = weight.phase;
     const std::int64_t all_channels = pass.geometry.groups * pass.target.channels;
-    const std::int64_t channel = panel * plan.width, at = box.group * plan.panels + panel;
+    const std::int64_t channel = panel * plan.width, at = group * plan.panels + panel;
     const std::int64_t* extent = pass.target.extent;
     std::int64_t count[conv_axes];
     for (int a = 0; a < conv_axes; ++a)
@@ -169,8 +162,8 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, 
             const std::int64_t pixel =
                 ((box.image * extent[0] + depth) * extent[1] + height) * extent[2] + column;
             row.strip = strip + plan.strip.offset(phase.unit[0] * d, phase.unit[1] * h, 0);
-            row.output = pass.target_data + pixel * all_channels +
-                         box.group * pass.target.channels + channel;
+            row.output =
+                pass.target_data + pixel * all_channels + group * pass.target.channels + channel;
             kernel(row);
         }
 }
@@ -179,36 +172,24 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, 
 // panels on it.
 void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     const Pass& pass = plan.pass;
-    const std::int64_t part = task % parts;
-    std::int64_t rest = task / parts, origin[conv_axes];
-    Box box{};
-    box.group = rest % pass.geometry.groups;
-    rest /= pass.geometry.groups;
-    for (int a = conv_axes - 1; a >= 0; --a) {
-        box.first[a] = rest % plan.boxes[a] * plan.strip.box[a];
-        origin[a] = plan.whole.unit[a] * box.first[a] + plan.whole.low[a];
-        rest /= plan.boxes[a];
-    }
-    box.image = rest;
-    const std::int64_t all = pass.geometry.groups * pass.source.channels;
-    const StripSource source{pass.source_data + box.image * pass.source.pixels() * all +
-                                 box.group * pass.source.channels,
-                             {pass.source.extent[0], pass.source.extent[1], pass.source.extent[2]},
-                             all,
-                             pass.source.channels};
+    const std::int64_t part = task % parts, groups = pass.geometry.groups;
+    const std::int64_t group = task / parts % groups;
+    const StripBox box = box_at(plan.strip, plan.whole, task / parts / groups);
+    const StripSource source{pass.source_data + group * pass.source.channels, pass.source.extent,
+                             groups * pass.source.channels, pass.source.channels};
     Workspace<float> strip(plan.strip.size);
-    fill_strip(plan.strip, source, origin, strip.data());
+    fill_strip(plan.strip, plan.whole, source, box, strip.data());
     const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * plan.panels;
     for (std::int64_t item = part * items / parts; item < (part + 1) * items / parts; ++item)
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / plan.panels)],
-                  item % plan.panels, box, strip.data());
+                  item % plan.panels, box, group, strip.data());
 }
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
     if (phases.empty()) return;  // a target without pixels
     Plan plan = make_plan(pass, phases);
-    std::int64_t tasks = pass.geometry.batch * pass.geometry.groups;
-    for (int a = 0; a < conv_axes; ++a) tasks *= plan.boxes[a];
+    const std::int64_t tasks =
+        pass.geometry.batch * pass.geometry.groups * boxes_of_image(plan.strip, plan.whole);
     if (tasks == 0) return;
     const PhaseWeight& last = plan.phases.back();
     const std::int64_t rows = pass.geometry.groups * plan.panels;
@@ -219,8 +200,7 @@ void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
     plan.weight = weight.data();
     plan.bias = bias.data();
     const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * plan.panels;
-    const std::int64_t parts =
-        std::clamp<std::int64_t>((enough_tasks + tasks - 1) / tasks, 1, items);
+    const std::int64_t parts = std::clamp<std::int64_t>(divide_up(enough_tasks, tasks), 1, items);
     parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, task, parts); });
 }
 

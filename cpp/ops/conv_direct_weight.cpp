@@ -1,12 +1,13 @@
 // The pixels are cut into chunks that the geometry alone decides. Each chunk sums its boxes of
 // pixels into a partial gradient of its own; partial gradients are added in the order of the
-// chunks.
+// chunks. They are written and read once more, so together they may be as large as the arrays.
 #include "ops/conv_direct_weight.hpp"
 
 #include <algorithm>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
+#include "core/split.hpp"
 #include "kernels/conv_weight.hpp"
 #include "ops/conv_strip.hpp"
 
@@ -16,7 +17,6 @@ namespace {
 constexpr std::int64_t strip_budget = 96 * 1024;  // floats: 384 KiB of the L2 cache
 constexpr std::int64_t pixels_at_once = 256;      // a panel of them stays in the L1 cache
 constexpr std::int64_t enough_tasks = 32;
-constexpr std::int64_t partial_budget = std::int64_t{16} << 20;  // floats of all partial gradients
 
 struct Plan {
     const ConvGeometry& g;
@@ -24,7 +24,6 @@ struct Plan {
     const StripLayout strip;
     const float* fine;
     const float* coarse;
-    std::int64_t boxes[conv_axes];
     std::int64_t units;       // boxes of all images
     std::int64_t width;       // channels of a panel
     std::int64_t panels;      // of a group
@@ -38,52 +37,22 @@ struct Plan {
 Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
     const GatherPhase phase = gather_coarse_from_fine(g);
     const StripLayout strip = plan_strip(phase, g.fine_channels, strip_budget);
-    Plan plan{g, phase, strip, fine, coarse, {}, g.batch, conv_weight_kernels().panel, 0, 0, 0, 1};
-    for (int a = 0; a < conv_axes; ++a) {
-        plan.boxes[a] = (phase.count[a] + strip.box[a] - 1) / strip.box[a];
-        plan.units *= plan.boxes[a];
-    }
-    plan.panels = (g.coarse_channels + plan.width - 1) / plan.width;
-    plan.blocks = (g.fine_channels + strip_block - 1) / strip_block;
+    const std::int64_t units = g.batch * boxes_of_image(strip, phase);
+    Plan plan{g, phase, strip, fine, coarse, units, conv_weight_kernels().panel, 0, 0, 0, 1};
+    plan.panels = divide_up(g.coarse_channels, plan.width);
+    plan.blocks = divide_up(g.fine_channels, strip_block);
     plan.panel_size = plan.blocks * g.taps() * strip_block * plan.width;
-    const std::int64_t wanted =
-        (enough_tasks + g.groups * plan.panels - 1) / (g.groups * plan.panels);
-    const std::int64_t affordable =
-        std::max<std::int64_t>(1, partial_budget / plan.gradient_size());
+    const std::int64_t arrays = g.groups * (g.batch * g.fine_pixels() * g.fine_channels +
+                                            g.batch * g.coarse_pixels() * g.coarse_channels);
+    const std::int64_t affordable = std::max<std::int64_t>(1, arrays / plan.gradient_size());
+    const std::int64_t wanted = divide_up(enough_tasks, g.groups);
     plan.chunks = std::clamp<std::int64_t>(std::min(wanted, affordable), 1,
                                            std::max<std::int64_t>(plan.units, 1));
     return plan;
 }
 
-struct Box {
-    std::int64_t image, first[conv_axes], count[conv_axes], origin[conv_axes];
-};
-
-Box box_of(const Plan& plan, std::int64_t unit) {
-    Box box{};
-    for (int a = conv_axes - 1; a >= 0; --a) {
-        box.first[a] = unit % plan.boxes[a] * plan.strip.box[a];
-        box.count[a] = std::min(plan.strip.box[a], plan.phase.count[a] - box.first[a]);
-        box.origin[a] = plan.phase.unit[a] * box.first[a] + plan.phase.low[a];
-        unit /= plan.boxes[a];
-    }
-    box.image = unit;
-    return box;
-}
-
-void fill_box_strip(const Plan& plan, const Box& box, std::int64_t group, float* strip) {
-    const ConvGeometry& g = plan.g;
-    const std::int64_t all = g.groups * g.fine_channels;
-    const StripSource source{
-        plan.fine + box.image * g.fine_pixels() * all + group * g.fine_channels,
-        {g.fine[0], g.fine[1], g.fine[2]},
-        all,
-        g.fine_channels};
-    fill_strip(plan.strip, source, box.origin, strip);
-}
-
 // Adds rows [begin, end) of a box (depth and height counted as one) to a panel's partial gradient.
-void add_rows(const Plan& plan, const Box& box, std::int64_t group, std::int64_t panel,
+void add_rows(const Plan& plan, const StripBox& box, std::int64_t group, std::int64_t panel,
               std::int64_t begin, std::int64_t end, const float* strip, float* packed,
               float* sums) {
     const ConvGeometry& g = plan.g;
@@ -128,12 +97,14 @@ void run_task(const Plan& plan, std::int64_t chunk, std::int64_t group, std::int
         partial + chunk * plan.gradient_size() + group * plan.panels * plan.panel_size;
     std::fill(gradient + first_panel * plan.panel_size, gradient + last_panel * plan.panel_size,
               0.0f);
+    const StripSource source{plan.fine + group * plan.g.fine_channels, plan.g.fine,
+                             plan.g.groups * plan.g.fine_channels, plan.g.fine_channels};
     Workspace<float> strip(plan.strip.size);
     Workspace<float> packed((pixels_at_once + plan.strip.box[2]) * plan.width);
     const std::int64_t end_unit = (chunk + 1) * plan.units / plan.chunks;
     for (std::int64_t unit = chunk * plan.units / plan.chunks; unit < end_unit; ++unit) {
-        const Box box = box_of(plan, unit);
-        fill_box_strip(plan, box, group, strip.data());
+        const StripBox box = box_at(plan.strip, plan.phase, unit);
+        fill_strip(plan.strip, plan.phase, source, box, strip.data());
         const std::int64_t rows = box.count[0] * box.count[1];
         const std::int64_t step = std::max<std::int64_t>(1, pixels_at_once / box.count[2]);
         for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
@@ -151,17 +122,19 @@ void combine(const Plan& plan, const float* partial, std::int64_t at, float* gra
                        group = at / plan.blocks / plan.panels;
     const std::int64_t channels = std::min(strip_block, g.fine_channels - block * strip_block);
     const std::int64_t valid = std::min(plan.width, g.coarse_channels - panel * plan.width);
-    const float* source = partial + at * g.taps() * strip_block * plan.width;
-    for (std::int64_t tap = 0; tap < g.taps(); ++tap)
+    const std::int64_t size = strip_block * plan.width;
+    Workspace<float> sums(size);
+    for (std::int64_t tap = 0; tap < g.taps(); ++tap) {
+        const float* value = partial + (at * g.taps() + tap) * size;
+        std::copy_n(value, size, sums.data());
+        for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
+            for (std::int64_t i = 0; i < size; ++i)
+                sums[i] += value[chunk * plan.gradient_size() + i];
         for (std::int64_t c = 0; c < channels; ++c)
-            for (std::int64_t k = 0; k < valid; ++k) {
-                const float* value = source + (tap * strip_block + c) * plan.width + k;
-                float sum = value[0];
-                for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
-                    sum += value[chunk * plan.gradient_size()];
+            for (std::int64_t k = 0; k < valid; ++k)
                 grad_weight[g.weight_index(group, panel * plan.width + k, block * strip_block + c,
-                                           tap)] = sum;
-            }
+                                           tap)] = sums[c * plan.width + k];
+    }
 }
 
 }  // namespace
@@ -171,8 +144,8 @@ void conv_direct_weight_gradient(const ConvGeometry& g, const float* fine, const
     const Plan plan = make_plan(g, fine, coarse);
     Workspace<float> partial(plan.chunks * plan.gradient_size());
     const std::int64_t tasks_of_panels = g.groups * plan.chunks;
-    const std::int64_t parts = std::clamp<std::int64_t>(
-        (enough_tasks + tasks_of_panels - 1) / tasks_of_panels, 1, plan.panels);
+    const std::int64_t parts =
+        std::clamp<std::int64_t>(divide_up(enough_tasks, tasks_of_panels), 1, plan.panels);
     parallel_for(tasks_of_panels * parts, [&](std::int64_t task) {
         const std::int64_t part = task % parts, rest = task / parts;
         run_task(plan, rest / g.groups, rest % g.groups, part * plan.panels / parts,

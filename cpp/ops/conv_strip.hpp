@@ -25,15 +25,24 @@ struct StripLayout {
 // The largest box whose strip stays within `budget` floats (one pixel at the least).
 StripLayout plan_strip(const GatherPhase& phase, std::int64_t source_channels, std::int64_t budget);
 
-struct StripSource {
-    const float* image;              // first pixel, first channel wanted
-    std::int64_t extent[conv_axes];  // of the image
-    std::int64_t pixel_stride;       // floats
-    std::int64_t channels;           // wanted
+// One of the boxes that the target pixels of all images are cut into.
+struct StripBox {
+    std::int64_t image;
+    std::int64_t first[conv_axes], count[conv_axes];  // target pixels of the phase
 };
 
-// Fills the strip for the box whose first source pixel is `origin` (negative in the padding).
-void fill_strip(const StripLayout& layout, const StripSource& source, const std::int64_t* origin,
-                float* strip);
+std::int64_t boxes_of_image(const StripLayout& layout, const GatherPhase& phase);
+StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_t number);
+
+struct StripSource {
+    const float* data;           // first pixel of the first image, first channel wanted
+    const std::int64_t* extent;  // of an image
+    std::int64_t pixel_stride;   // floats
+    std::int64_t channels;       // wanted
+};
+
+// Fills the strip with the source pixels that a box needs.
+void fill_strip(const StripLayout& layout, const GatherPhase& phase, const StripSource& source,
+                const StripBox& box, float* strip);
 
 }  // namespace voxelgrad
