@@ -26,11 +26,14 @@ struct ConvRow {
     int pixels;
     int output_channels;  // of this panel: 1 .. panel
     bool stream;          // past the cache: whole vectors at aligned addresses only
+    std::int64_t block = strip_block;       // channels of a channel block
+    std::int64_t pixel_step = strip_block;  // floats from one pixel's source to the next one's
 };
 
 struct ConvDirectKernels {
     int panel;  // output channels that are computed together
-    // Sums over channel blocks, then taps, then channels, each in order.
+    // Sums over channel blocks, then taps, then channels, each in order. A row that is written past
+    // the cache needs a fence before another thread may read it (CopyKernels).
     void (*row)(const ConvRow&);
     // Copies `count` pixels with all their channels into strip pixels.
     void (*pack)(const float* source, std::int64_t source_stride, float* strip,

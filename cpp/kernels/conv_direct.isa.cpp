@@ -21,7 +21,8 @@ template <int vectors>
     }
 }
 
-template <int pixels, int vectors>
+// `blocked`: the strip has blocks of 16 channels, so pixels lie at constant offsets.
+template <int pixels, int vectors, bool blocked>
 [[gnu::noinline]] void block(const ConvRow& row, std::int64_t first) {
     Vec sums[pixels][vectors];
 #pragma GCC unroll 16
@@ -29,10 +30,12 @@ template <int pixels, int vectors>
         for (int v = 0; v < vectors; ++v) sums[p][v] = load(row.bias + v * lanes);
 
     const float* weight = row.weight;
-    const float* strip = row.strip + first * strip_block;
-    for (std::int64_t start = 0; start < row.source_channels; start += strip_block) {
+    const std::int64_t step = blocked ? strip_block : row.pixel_step;
+    const std::int64_t size = blocked ? strip_block : row.block;
+    const float* strip = row.strip + first * step;
+    for (std::int64_t start = 0; start < row.source_channels; start += size) {
         const std::int64_t left = row.source_channels - start;
-        const std::int64_t channels = left < strip_block ? left : strip_block;
+        const std::int64_t channels = left < size ? left : size;
         for (std::int64_t tap = 0; tap < row.taps; ++tap) {
             const float* source = strip + row.tap_offset[tap];
             for (std::int64_t c = 0; c < channels; ++c, weight += panel, ++source) {
@@ -40,7 +43,7 @@ template <int pixels, int vectors>
                 for (int v = 0; v < vectors; ++v) w[v] = load(weight + v * lanes);
 #pragma GCC unroll 16
                 for (int p = 0; p < pixels; ++p) {
-                    const Vec x = splat(source[p * strip_block]);
+                    const Vec x = splat(source[p * step]);
                     for (int v = 0; v < vectors; ++v) sums[p][v] += x * w[v];
                 }
             }
@@ -65,22 +68,29 @@ template <int pixels, int vectors>
 
 using Block = void (*)(const ConvRow&, std::int64_t);
 
-template <int vectors, int... pixels>
+template <int vectors, bool blocked, int... pixels>
 struct Blocks {
-    static constexpr Block table[] = {nullptr, block<pixels, vectors>...};
+    static constexpr Block table[] = {nullptr, block<pixels, vectors, blocked>...};
 };
 
-template <int vectors>
+template <int vectors, bool blocked>
 constexpr const Block* block_table() {
     if constexpr (max_pixels == 14)
-        return Blocks<vectors, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table;
+        return Blocks<vectors, blocked, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table;
     else
-        return Blocks<vectors, 1, 2, 3, 4, 5, 6>::table;
+        return Blocks<vectors, blocked, 1, 2, 3, 4, 5, 6>::table;
+}
+
+template <bool blocked>
+const Block* block_table(int channels) {
+    return channels > lanes ? block_table<2, blocked>() : block_table<1, blocked>();
 }
 
 // Cuts the row into equal blocks, so that none is left with few pixels.
 void row(const ConvRow& row) {
-    const Block* table = row.output_channels > lanes ? block_table<2>() : block_table<1>();
+    const bool blocked = row.block == strip_block && row.pixel_step == strip_block;
+    const Block* table =
+        blocked ? block_table<true>(row.output_channels) : block_table<false>(row.output_channels);
     const int blocks = (row.pixels + max_pixels - 1) / max_pixels;
     const int size = row.pixels / blocks, longer = row.pixels % blocks;
     std::int64_t first = 0;
@@ -89,7 +99,6 @@ void row(const ConvRow& row) {
         table[pixels](row, first);
         first += pixels;
     }
-    if (row.stream) stream_fence();
 }
 
 // Pixel by pixel: memory is then read in one sweep, however many blocks it is dealt out to.

@@ -8,6 +8,8 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
+#include "kernels/copy.hpp"
+#include "kernels/transpose.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_direct_weight.hpp"
 #include "ops/conv_pass.hpp"
@@ -21,12 +23,14 @@ constexpr std::int64_t stream_from = std::int64_t{4} << 20;  // floats: 16 MiB
 constexpr std::size_t cache_line = 64;
 constexpr std::int64_t enough_tasks = 32;  // fewer are cut further, by phases and panels
 
-// The weight of one phase: [group][panel][channel block][tap][channel][panel channel].
+// The weight of one phase: [group][panel][channel block][tap][channel][panel channel]. Where the
+// strip holds whole pixels, a run of taps counts as one tap of so many more channels.
 struct PhaseWeight {
     const GatherPhase& phase;
     std::int64_t panel_size;                // floats of a panel
     std::int64_t first;                     // where it begins in the packed weights
-    std::vector<std::int64_t> tap_offsets;  // in the strip, floats
+    std::int64_t run;                       // taps of a run
+    std::vector<std::int64_t> run_offsets;  // in the strip, floats
 };
 
 // What the phases of a pass share: the strip that holds the source of them all, and the panels.
@@ -77,7 +81,8 @@ Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
     const GatherPhase whole = merged(phases);
     Plan plan{pass,
               whole,
-              plan_strip(whole, pass.source.channels, strip_budget),
+              plan_strip(whole, broadcast_order(pass.source.channels), pass.source.channels,
+                         strip_budget),
               conv_direct_kernels().panel,
               0,
               {},
@@ -88,32 +93,52 @@ Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
     std::int64_t first = 0;
     for (const GatherPhase& phase : phases) {
         const std::int64_t taps = static_cast<std::int64_t>(phase.taps.size());
-        PhaseWeight weight{phase, pass.source.channels * taps * plan.width, first, {}};
-        for (const GatherTap& tap : phase.taps)
-            weight.tap_offsets.push_back(plan.strip.offset(tap.offset[0] - whole.low[0],
-                                                           tap.offset[1] - whole.low[1],
-                                                           tap.offset[2] - whole.low[2]));
+        const bool runs = plan.strip.order == StripOrder::pixels;
+        PhaseWeight weight{phase,
+                           pass.source.channels * taps * plan.width,
+                           first,
+                           runs ? run_of_taps(phase) : 1,
+                           {}};
+        for (std::int64_t tap = 0; tap < taps; tap += weight.run) {
+            const std::int64_t* offset = phase.taps[static_cast<std::size_t>(tap)].offset;
+            weight.run_offsets.push_back(plan.strip.offset(
+                offset[0] - whole.low[0], offset[1] - whole.low[1], offset[2] - whole.low[2]));
+        }
         first += pass.geometry.groups * plan.panels * weight.panel_size;
         plan.phases.push_back(weight);
     }
     return plan;
 }
 
-// Zero beyond the last channel.
+// `channels` source channels of one tap of the panel that begins at target channel `first`; zero
+// beyond the last target channel.
+void pack_channels(const Plan& plan, std::int64_t weight_index, std::int64_t first,
+                   std::int64_t channels, float* out) {
+    const Pass& pass = plan.pass;
+    const float* weight = pass.weight + weight_index;
+    const std::int64_t valid = std::min(plan.width, pass.target.channels - first);
+    if (pass.target_step() == 1)
+        for (std::int64_t c = 0; c < channels; ++c)
+            std::copy_n(weight + c * pass.source_step(), valid, out + c * plan.width);
+    else
+        transpose_kernels().matrix(weight, pass.target_step(), out, plan.width, channels, valid,
+                                   false);
+    for (std::int64_t c = 0; valid < plan.width && c < channels; ++c)
+        std::fill_n(out + c * plan.width + valid, plan.width - valid, 0.0f);
+}
+
 void pack_weight(const Plan& plan, const PhaseWeight& weight, float* packed) {
     const Pass& pass = plan.pass;
     parallel_for(pass.geometry.groups * plan.panels, [&](std::int64_t at) {
         const std::int64_t group = at / plan.panels, first = at % plan.panels * plan.width;
-        const std::int64_t valid = std::min(plan.width, pass.target.channels - first);
         float* out = packed + weight.first + at * weight.panel_size;
-        for (std::int64_t start = 0; start < pass.source.channels; start += strip_block) {
-            const std::int64_t end = std::min(start + strip_block, pass.source.channels);
-            for (const GatherTap& tap : weight.phase.taps)
-                for (std::int64_t c = start; c < end; ++c, out += plan.width) {
-                    for (std::int64_t k = 0; k < valid; ++k)
-                        out[k] = pass.weight[pass.weight_index(group, first + k, c, tap.number)];
-                    std::fill(out + valid, out + plan.width, 0.0f);
-                }
+        for (std::int64_t start = 0; start < pass.source.channels; start += plan.strip.block) {
+            const std::int64_t channels = std::min(plan.strip.block, pass.source.channels - start);
+            for (const GatherTap& tap : weight.phase.taps) {
+                pack_channels(plan, pass.weight_index(group, first, start, tap.number), first,
+                              channels, out);
+                out += channels * plan.width;
+            }
         }
     });
 }
@@ -143,10 +168,12 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, 
     if (count[2] <= 0) return;
 
     ConvRow row{};
+    row.block = plan.strip.block * weight.run;
+    row.pixel_step = plan.strip.pixel_step;
     row.block_stride = plan.strip.block_stride;
-    row.tap_offset = weight.tap_offsets.data();
-    row.taps = static_cast<std::int64_t>(weight.tap_offsets.size());
-    row.source_channels = pass.source.channels;
+    row.tap_offset = weight.run_offsets.data();
+    row.taps = static_cast<std::int64_t>(weight.run_offsets.size());
+    row.source_channels = pass.source.channels * weight.run;
     row.weight = plan.weight + weight.first + at * weight.panel_size;
     row.bias = plan.bias + at * plan.width;
     row.output_stride = phase.step[2] * all_channels;
@@ -183,6 +210,7 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     for (std::int64_t item = part * items / parts; item < (part + 1) * items / parts; ++item)
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / plan.panels)],
                   item % plan.panels, box, group, strip.data());
+    if (plan.stream) copy_kernels().fence();
 }
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {

@@ -36,7 +36,7 @@ struct Plan {
 
 Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
     const GatherPhase phase = gather_coarse_from_fine(g);
-    const StripLayout strip = plan_strip(phase, g.fine_channels, strip_budget);
+    const StripLayout strip = plan_strip(phase, StripOrder::blocks, g.fine_channels, strip_budget);
     const std::int64_t units = g.batch * boxes_of_image(strip, phase);
     Plan plan{g, phase, strip, fine, coarse, units, conv_weight_kernels().panel, 0, 0, 0, 1};
     plan.panels = divide_up(g.coarse_channels, plan.width);

@@ -28,6 +28,9 @@ struct Pass {
         return target_is_coarse ? geometry.weight_index(group, target_channel, source_channel, tap)
                                 : geometry.weight_index(group, source_channel, target_channel, tap);
     }
+    // Floats from the weight of one channel to that of the next; one of the two is 1.
+    std::int64_t target_step() const { return weight_index(0, 1, 0, 0); }
+    std::int64_t source_step() const { return weight_index(0, 0, 1, 0); }
 };
 
 // Coarse from fine.

@@ -4,6 +4,7 @@
 
 #include "core/split.hpp"
 #include "kernels/conv_direct.hpp"
+#include "kernels/transpose.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -11,19 +12,45 @@ namespace {
 constexpr std::int64_t longest_row = 256;  // target pixels of a box's row
 
 void measure(StripLayout& layout, const GatherPhase& phase, std::int64_t channels) {
+    const bool pixels = layout.order == StripOrder::pixels;
     for (int a = 0; a < conv_axes; ++a)
         layout.extent[a] = phase.unit[a] * (layout.box[a] - 1) + phase.high[a] - phase.low[a] + 1;
-    layout.unit = phase.unit[2];
+    layout.block = pixels ? channels : layout.order == StripOrder::planes ? 1 : strip_block;
+    layout.blocks = divide_up(channels, layout.block);
+    layout.unit = pixels ? 1 : phase.unit[2];
     layout.columns = divide_up(layout.extent[2], layout.unit);
-    layout.row_stride = layout.unit * layout.columns * strip_block;
+    layout.pixel_step = phase.unit[2] / layout.unit * layout.block;
+    layout.row_stride = layout.unit * layout.columns * layout.block;
     layout.block_stride = layout.extent[0] * layout.extent[1] * layout.row_stride;
-    layout.size = divide_up(channels, strip_block) * layout.block_stride;
+    layout.size = layout.blocks * layout.block_stride;
 }
 
 // Zeros `count` pixels of every channel block.
-void clear(const StripLayout& layout, std::int64_t blocks, std::int64_t count, float* strip) {
-    for (std::int64_t block = 0; block < blocks; ++block, strip += layout.block_stride)
-        std::fill_n(strip, count * strip_block, 0.0f);
+void clear(const StripLayout& layout, std::int64_t count, float* strip) {
+    for (std::int64_t block = 0; block < layout.blocks; ++block, strip += layout.block_stride)
+        std::fill_n(strip, count * layout.block, 0.0f);
+}
+
+void copy_columns(const StripLayout& layout, const StripSource& source, const float* from,
+                  std::int64_t count, float* strip) {
+    const std::int64_t step = layout.unit * source.pixel_stride;
+    switch (layout.order) {
+        case StripOrder::blocks:
+            conv_direct_kernels().pack(from, step, strip, layout.block_stride, count,
+                                       source.channels);
+            return;
+        case StripOrder::planes:
+            transpose_kernels().matrix(from, step, strip, layout.block_stride, source.channels,
+                                       count, false);
+            return;
+        case StripOrder::pixels:
+            if (step == source.channels)
+                std::copy_n(from, count * step, strip);
+            else
+                for (std::int64_t i = 0; i < count; ++i)
+                    std::copy_n(from + i * step, source.channels, strip + i * source.channels);
+            return;
+    }
 }
 
 // One column phase of one row: zeros left and right of the image, pixels between.
@@ -35,25 +62,28 @@ void fill_columns(const StripLayout& layout, const StripSource& source, const fl
     const std::int64_t within = left <= 0 ? 0 : divide_up(left, unit);
     const std::int64_t begin = std::min(before, layout.columns);
     const std::int64_t end = std::clamp(within, begin, layout.columns);
-    const std::int64_t blocks = divide_up(source.channels, strip_block);
-    clear(layout, blocks, begin, strip);
+    clear(layout, begin, strip);
     if (end > begin)
-        conv_direct_kernels().pack(row + (first_column + begin * unit) * source.pixel_stride,
-                                   unit * source.pixel_stride, strip + begin * strip_block,
-                                   layout.block_stride, end - begin, source.channels);
-    clear(layout, blocks, layout.columns - end, strip + end * strip_block);
+        copy_columns(layout, source, row + (first_column + begin * unit) * source.pixel_stride,
+                     end - begin, strip + begin * layout.block);
+    clear(layout, layout.columns - end, strip + end * layout.block);
 }
 
 }  // namespace
 
 std::int64_t StripLayout::offset(std::int64_t depth, std::int64_t row, std::int64_t column) const {
     return (depth * extent[1] + row) * row_stride +
-           (column % unit * columns + column / unit) * strip_block;
+           (column % unit * columns + column / unit) * block;
 }
 
-StripLayout plan_strip(const GatherPhase& phase, std::int64_t source_channels,
+StripOrder broadcast_order(std::int64_t source_channels) {
+    return source_channels < strip_block ? StripOrder::pixels : StripOrder::blocks;
+}
+
+StripLayout plan_strip(const GatherPhase& phase, StripOrder order, std::int64_t source_channels,
                        std::int64_t budget) {
     StripLayout layout{};
+    layout.order = order;
     layout.box[0] = layout.box[1] = 1;
     layout.box[2] = even_part(phase.count[2], longest_row);
     measure(layout, phase, source_channels);
@@ -99,7 +129,6 @@ StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_
 void fill_strip(const StripLayout& layout, const GatherPhase& phase, const StripSource& source,
                 const StripBox& box, float* strip) {
     const std::int64_t* extent = source.extent;
-    const std::int64_t blocks = divide_up(source.channels, strip_block);
     std::int64_t origin[conv_axes];  // the first source pixel; negative in the padding
     for (int a = 0; a < conv_axes; ++a) origin[a] = phase.unit[a] * box.first[a] + phase.low[a];
     for (std::int64_t r = 0; r < layout.extent[0] * layout.extent[1]; ++r) {
@@ -107,10 +136,10 @@ void fill_strip(const StripLayout& layout, const GatherPhase& phase, const Strip
         const std::int64_t height = origin[1] + r % layout.extent[1];
         const bool inside = depth >= 0 && depth < extent[0] && height >= 0 && height < extent[1];
         const std::int64_t row = (box.image * extent[0] + depth) * extent[1] + height;
-        if (!inside) clear(layout, blocks, layout.unit * layout.columns, strip);
+        if (!inside) clear(layout, layout.unit * layout.columns, strip);
         for (std::int64_t columns = 0; inside && columns < layout.unit; ++columns)
             fill_columns(layout, source, source.data + row * extent[2] * source.pixel_stride,
-                         origin[2] + columns, strip + columns * layout.columns * strip_block);
+                         origin[2] + columns, strip + columns * layout.columns * layout.block);
         strip += layout.row_stride;
     }
 }
