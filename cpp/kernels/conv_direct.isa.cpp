@@ -61,6 +61,7 @@ template <int pixels, int vectors, bool blocked>
         for (int p = 0; p < pixels; ++p, output += row.output_stride)
             for (int v = 0; v < vectors; ++v) store(output + v * lanes, sums[p][v]);
     } else {
+#pragma GCC unroll 16
         for (int p = 0; p < pixels; ++p, output += row.output_stride)
             store_pixel<vectors>(output, sums[p], row.output_channels);
     }

@@ -11,6 +11,7 @@ constexpr int panel = 2 * lanes;
 template <int channels, int vectors>
 [[gnu::noinline]] void block(const ConvWeightBlock& b, int first) {
     Vec sums[channels][vectors];
+#pragma GCC unroll 16
     for (int c = 0; c < channels; ++c)
         for (int v = 0; v < vectors; ++v) sums[c][v] = Vec{};
 
@@ -30,6 +31,7 @@ template <int channels, int vectors>
         }
     }
 
+#pragma GCC unroll 16
     for (int c = 0; c < channels; ++c)
         for (int v = 0; v < vectors; ++v) {
             float* out = b.sums + (first + c) * panel + v * lanes;
