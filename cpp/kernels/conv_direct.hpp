@@ -24,9 +24,9 @@ struct ConvRow {
     float* output;               // first pixel, first channel of the panel
     std::int64_t output_stride;  // floats from one pixel to the next
     int pixels;
-    int output_channels;  // of this panel: 1 .. panel
-    bool stream;          // past the cache: whole vectors at aligned addresses only
-    std::int64_t block = strip_block;       // channels of a channel block
+    int output_channels;               // of this panel: 1 .. panel
+    bool stream;                       // past the cache: whole vectors at aligned addresses only
+    std::int64_t block = strip_block;  // channels of a channel block
     std::int64_t pixel_step = strip_block;  // floats from one pixel's source to the next one's
 };
 

@@ -46,25 +46,6 @@ struct Plan {
     bool stream;          // the target is written past the cache
 };
 
-GatherPhase merged(const std::vector<GatherPhase>& phases) {
-    GatherPhase whole{};
-    bool seen = false;
-    for (const GatherPhase& phase : phases)
-        for (int a = 0; a < conv_axes; ++a) {
-            whole.unit[a] = phase.unit[a];
-            whole.count[a] = std::max(whole.count[a], phase.count[a]);
-        }
-    for (const GatherPhase& phase : phases) {
-        if (phase.taps.empty()) continue;
-        for (int a = 0; a < conv_axes; ++a) {
-            whole.low[a] = seen ? std::min(whole.low[a], phase.low[a]) : phase.low[a];
-            whole.high[a] = seen ? std::max(whole.high[a], phase.high[a]) : phase.high[a];
-        }
-        seen = true;
-    }
-    return whole;
-}
-
 // A target that the cache cannot hold until the next op reads it is better written past it, in
 // whole cache lines.
 bool worth_streaming(const Pass& pass) {
@@ -155,17 +136,14 @@ void pack_bias(const Plan& plan, float* packed) {
 }
 
 // All rows of one box, for one phase and panel.
-void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, const StripBox& box,
-               std::int64_t group, const float* strip) {
+void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
+               const StripBox& whole_box, std::int64_t group, const float* strip) {
     const Pass& pass = plan.pass;
     const GatherPhase& phase = weight.phase;
     const std::int64_t all_channels = pass.geometry.groups * pass.target.channels;
     const std::int64_t channel = panel * plan.width, at = group * plan.panels + panel;
-    const std::int64_t* extent = pass.target.extent;
-    std::int64_t count[conv_axes];
-    for (int a = 0; a < conv_axes; ++a)
-        count[a] = std::min(plan.strip.box[a], phase.count[a] - box.first[a]);
-    if (count[2] <= 0) return;
+    const StripBox box = clipped(whole_box, phase);
+    if (box.count[2] <= 0) return;
 
     ConvRow row{};
     row.block = plan.strip.block * weight.run;
@@ -177,17 +155,13 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel, 
     row.weight = plan.weight + weight.first + at * weight.panel_size;
     row.bias = plan.bias + at * plan.width;
     row.output_stride = phase.step[2] * all_channels;
-    row.pixels = static_cast<int>(count[2]);
+    row.pixels = static_cast<int>(box.count[2]);
     row.output_channels = static_cast<int>(std::min(plan.width, pass.target.channels - channel));
     row.stream = plan.stream && row.output_channels == plan.width;
     const auto kernel = conv_direct_kernels().row;
-    for (std::int64_t d = 0; d < count[0]; ++d)
-        for (std::int64_t h = 0; h < count[1]; ++h) {
-            const std::int64_t depth = phase.start[0] + phase.step[0] * (box.first[0] + d);
-            const std::int64_t height = phase.start[1] + phase.step[1] * (box.first[1] + h);
-            const std::int64_t column = phase.start[2] + phase.step[2] * box.first[2];
-            const std::int64_t pixel =
-                ((box.image * extent[0] + depth) * extent[1] + height) * extent[2] + column;
+    for (std::int64_t d = 0; d < box.count[0]; ++d)
+        for (std::int64_t h = 0; h < box.count[1]; ++h) {
+            const std::int64_t pixel = row_start(phase, box, pass.target.extent, d, h);
             row.strip = strip + plan.strip.offset(phase.unit[0] * d, phase.unit[1] * h, 0);
             row.output =
                 pass.target_data + pixel * all_channels + group * pass.target.channels + channel;

@@ -78,6 +78,25 @@ GatherPhase gather_coarse_from_fine(const ConvGeometry& g) {
     return phase;
 }
 
+GatherPhase merged(const std::vector<GatherPhase>& phases) {
+    GatherPhase whole{};
+    bool seen = false;
+    for (const GatherPhase& phase : phases)
+        for (int a = 0; a < conv_axes; ++a) {
+            whole.unit[a] = phase.unit[a];
+            whole.count[a] = std::max(whole.count[a], phase.count[a]);
+        }
+    for (const GatherPhase& phase : phases) {
+        if (phase.taps.empty()) continue;
+        for (int a = 0; a < conv_axes; ++a) {
+            whole.low[a] = seen ? std::min(whole.low[a], phase.low[a]) : phase.low[a];
+            whole.high[a] = seen ? std::max(whole.high[a], phase.high[a]) : phase.high[a];
+        }
+        seen = true;
+    }
+    return whole;
+}
+
 std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& g) {
     std::vector<GatherPhase> phases;
     // Remainders beyond the grid have no pixels.

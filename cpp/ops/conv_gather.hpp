@@ -30,4 +30,7 @@ std::int64_t run_of_taps(const GatherPhase& phase);
 GatherPhase gather_coarse_from_fine(const ConvGeometry& geometry);
 std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& geometry);
 
+// What covers all phases: the largest count and the whole range of offsets; without taps.
+GatherPhase merged(const std::vector<GatherPhase>& phases);
+
 }  // namespace voxelgrad

@@ -126,6 +126,22 @@ StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_
     return box;
 }
 
+StripBox clipped(const StripBox& box, const GatherPhase& phase) {
+    StripBox part = box;
+    for (int a = 0; a < conv_axes; ++a)
+        part.count[a] = std::min(box.count[a], phase.count[a] - box.first[a]);
+    return part;
+}
+
+std::int64_t row_start(const GatherPhase& phase, const StripBox& box, const std::int64_t* extent,
+                       std::int64_t depth, std::int64_t height) {
+    const auto at = [&](int axis, std::int64_t relative) {
+        return phase.start[axis] + phase.step[axis] * (box.first[axis] + relative);
+    };
+    return ((box.image * extent[0] + at(0, depth)) * extent[1] + at(1, height)) * extent[2] +
+           at(2, 0);
+}
+
 void fill_strip(const StripLayout& layout, const GatherPhase& phase, const StripSource& source,
                 const StripBox& box, float* strip) {
     const std::int64_t* extent = source.extent;

@@ -43,6 +43,11 @@ struct StripBox {
 
 std::int64_t boxes_of_image(const StripLayout& layout, const GatherPhase& phase);
 StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_t number);
+// The part of a box of the merged phases that one of them has.
+StripBox clipped(const StripBox& box, const GatherPhase& phase);
+// The first target pixel of row (depth, height) of a box, counted through all images.
+std::int64_t row_start(const GatherPhase& phase, const StripBox& box, const std::int64_t* extent,
+                       std::int64_t depth, std::int64_t height);
 
 struct StripSource {
     const float* data;           // first pixel of the first image, first channel wanted
