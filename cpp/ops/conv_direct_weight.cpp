@@ -53,6 +53,13 @@ std::int64_t chunks_of(const Plan& plan) {
                                     std::max<std::int64_t>(plan.units, 1));
 }
 
+// Panel after panel reads the same target pixels: they shall stay in the cache like the strip.
+std::int64_t budget_of(const Sides& sides) {
+    const double source = static_cast<double>(sides.source.pixels() * sides.source.channels);
+    const double target = static_cast<double>(sides.target.pixels() * sides.target.channels);
+    return static_cast<std::int64_t>(strip_budget * std::min(1.0, source / std::max(target, 1.0)));
+}
+
 Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
     const bool few_coarse = g.coarse_channels < std::min(g.fine_channels, strip_block);
     const std::vector<GatherPhase> phases =
@@ -72,7 +79,7 @@ Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
               0,
               0,
               1};
-    plan.strip = plan_strip(plan.whole, broadcast_order(channels), channels, strip_budget);
+    plan.strip = plan_strip(plan.whole, broadcast_order(channels), channels, budget_of(sides));
     plan.units = g.batch * boxes_of_image(plan.strip, plan.whole);
     plan.panels = divide_up(sides.target.channels, plan.width);
     plan.tap_size = plan.strip.block * plan.width;
@@ -114,6 +121,7 @@ void add_rows(const Plan& plan, const GatherPhase& phase, const StripBox& box, s
     ConvWeightBlock block{};
     block.add = true;
     block.coarse_channels = static_cast<int>(std::min(plan.width, target.channels - channel));
+    block.coarse = packed;
     for (std::int64_t row = begin; row < end; ++row) {
         const std::int64_t d = row / box.count[1], h = row % box.count[1];
         const float* pixels = plan.target + row_start(phase, box, target.extent, d, h) * all;
@@ -122,7 +130,6 @@ void add_rows(const Plan& plan, const GatherPhase& phase, const StripBox& box, s
                                    block.coarse_channels);
         row_offset[row - begin] = plan.strip.offset(phase.unit[0] * d, phase.unit[1] * h, 0);
     }
-    block.coarse = packed;
     block.row_offset = row_offset;
     block.rows = end - begin;
     block.pixels = box.count[2];
