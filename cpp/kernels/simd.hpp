@@ -110,7 +110,8 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     _mm_sfence();
 #endif
 }
-[[gnu::always_inline]] inline Vec splat(float x) { return Vec{} + x; }
+// x - 0 is x for every x, so only the broadcast is left; 0 + x would be an addition (of -0).
+[[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
