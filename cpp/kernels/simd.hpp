@@ -52,7 +52,8 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
     _mm_sfence();
 #endif
 }
-[[gnu::always_inline]] inline Vec splat(float x) { return Vec{} + x; }
+// x - 0 is x, so that this is one broadcast; 0 + x would turn -0 into 0 and be an addition.
+[[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
