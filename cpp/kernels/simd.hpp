@@ -55,6 +55,9 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
 // x - 0 is x, so that this is one broadcast; 0 + x would turn -0 into 0 and be an addition.
 [[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
 
+// Fetches a cache line that is read soon into the second-level cache.
+[[gnu::always_inline]] inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
+
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
     Vec v{};

@@ -25,6 +25,14 @@ constexpr int winograd_frequencies = 36;
 struct WinogradFrequencies {
     float* data;
     std::int64_t stride, block_stride;
+    bool past_cache;  // aligned to 64 bytes, and not read again soon; ends with fence()
+};
+
+// The pixels of a tile; those beyond the given rows and columns lie outside the image and are zero.
+struct WinogradPatch {
+    const float* pixels;  // of row 0, column 0
+    std::int64_t row_stride, pixel_stride, channels;
+    int first_row, last_row, first_column, last_column;
 };
 
 // The pixels that an output tile is written to.
@@ -33,16 +41,14 @@ struct WinogradPixels {
     std::int64_t row_stride, pixel_stride;
     int rows, columns;  // at most 4x4; the rest of the tile lies outside the image
     int channels;
-    bool stream;  // past the cache: whole vectors at aligned addresses only
+    bool past_cache;  // whole vectors at aligned addresses only; ends with fence()
 };
 
 struct WinogradKernels {
-    // 6x6 pixels -> 36 frequencies: B^T x B. The last block is filled up with zeros.
-    void (*input)(const float* pixels, std::int64_t row_stride, std::int64_t pixel_stride,
-                  std::int64_t channels, const WinogradFrequencies& to);
-    // 4x4 pixels -> 36 frequencies: A y A^T. The last block is filled up with zeros.
-    void (*gradient)(const float* pixels, std::int64_t row_stride, std::int64_t pixel_stride,
-                     std::int64_t channels, const WinogradFrequencies& to);
+    // 6x6 pixels -> 36 frequencies: B^T x B. The last vector is filled up with zeros.
+    void (*input)(const WinogradPatch& patch, const WinogradFrequencies& to);
+    // 4x4 pixels -> 36 frequencies: A y A^T. The last vector is filled up with zeros.
+    void (*gradient)(const WinogradPatch& patch, const WinogradFrequencies& to);
     // 36 frequencies -> 4x4 pixels plus bias: A^T m A.
     void (*output)(const float* frequencies, std::int64_t stride, const float* bias,
                    const WinogradPixels& to);
@@ -52,6 +58,8 @@ struct WinogradKernels {
     // 36 frequencies of up to a panel of channels -> 9 taps: G^T m G.
     void (*weight_gradient)(const float* frequencies, std::int64_t stride, float* const* taps,
                             int channels);
+    // After the last store past the cache, before another thread may read.
+    void (*fence)();
 };
 
 VOXELGRAD_KERNEL_TABLE(WinogradKernels, winograd)

@@ -146,33 +146,56 @@ template <class Transform, class Load, class Store>
 
 // A function of its own: in the loop over channels the compiler would keep 72 addresses on the
 // stack.
-template <class Transform, class Load>
+template <class Transform, class Store>
 [[gnu::noinline]] void pixels_to_frequencies(const float* pixels, std::int64_t row_stride,
                                              std::int64_t pixel_stride, float* frequencies,
-                                             std::int64_t stride, Load load_vector) {
+                                             std::int64_t stride, Store store_vector) {
     transform_tile<Transform>(
         [&](int row, int column) {
-            return load_vector(pixels + row * row_stride + column * pixel_stride);
+            return load(pixels + row * row_stride + column * pixel_stride);
         },
         [&](int row, int column, Vec v) {
-            store(frequencies + (row * winograd_patch + column) * stride, v);
+            store_vector(frequencies + (row * winograd_patch + column) * stride, v);
         });
 }
 
-template <class Transform>
-void transform_pixels(const float* pixels, std::int64_t row_stride, std::int64_t pixel_stride,
-                      std::int64_t channels, const WinogradFrequencies& to) {
-    for (std::int64_t c = 0; c < channels; c += lanes) {
+// Copies one vector of channels of each pixel, zero where it lies outside the image.
+template <int size>
+[[gnu::noinline]] void copy_pixels(const WinogradPatch& patch, std::int64_t channel, Vec* copy) {
+    for (int i = 0; i < size * size; ++i) copy[i] = Vec{};
+    for (int row = patch.first_row; row < patch.last_row; ++row)
+        for (int column = patch.first_column; column < patch.last_column; ++column)
+            copy[row * size + column] = load_some(
+                patch.pixels + row * patch.row_stride + column * patch.pixel_stride + channel,
+                patch.channels - channel);
+}
+
+template <class Transform, class Store>
+void transform_patch(const WinogradPatch& patch, const WinogradFrequencies& to,
+                     Store store_vector) {
+    constexpr int size = Transform::from;
+    const bool whole = patch.first_row == 0 && patch.last_row == size && patch.first_column == 0 &&
+                       patch.last_column == size;
+    for (std::int64_t c = 0; c < patch.channels; c += lanes) {
         float* data = to.data + c / strip_block * to.block_stride + c % strip_block;
-        const int left = static_cast<int>(channels - c);
-        if (left >= lanes)
-            pixels_to_frequencies<Transform>(pixels + c, row_stride, pixel_stride, data, to.stride,
-                                             [](const float* p) { return load(p); });
-        else
-            pixels_to_frequencies<Transform>(
-                pixels + c, row_stride, pixel_stride, data, to.stride,
-                [left](const float* p) { return load_first(p, left); });
+        if (whole && patch.channels - c >= lanes) {
+            pixels_to_frequencies<Transform>(patch.pixels + c, patch.row_stride, patch.pixel_stride,
+                                             data, to.stride, store_vector);
+        } else {
+            Vec copy[size * size];
+            copy_pixels<size>(patch, c, copy);
+            pixels_to_frequencies<Transform>(reinterpret_cast<const float*>(copy), size * lanes,
+                                             lanes, data, to.stride, store_vector);
+        }
     }
+}
+
+template <class Transform>
+void transform_pixels(const WinogradPatch& patch, const WinogradFrequencies& to) {
+    if (lanes == strip_block && to.past_cache)  // whole cache lines only
+        transform_patch<Transform>(patch, to, [](float* p, Vec v) { stream(p, v); });
+    else
+        transform_patch<Transform>(patch, to, [](float* p, Vec v) { store(p, v); });
 }
 
 template <class StoreVector>
@@ -200,7 +223,7 @@ void output(const float* frequencies, std::int64_t stride, const float* bias,
         const auto part = [&](float* at, Vec v) { store_first(at, v, left); };
         if (left < lanes)
             output_vector(frequencies, stride, start, to, c, part);
-        else if (to.stream)
+        else if (to.past_cache)
             output_vector(frequencies, stride, start, to, c, past_cache);
         else
             output_vector(frequencies, stride, start, to, c, plain);
@@ -230,10 +253,15 @@ void weight_gradient(const float* frequencies, std::int64_t stride, float* const
             });
 }
 
+void fence() { stream_fence(); }
+
 }  // namespace
 
 extern const WinogradKernels winograd = {transform_pixels<InputTransform>,
-                                         transform_pixels<GradientTransform>, output, weight,
-                                         weight_gradient};
+                                         transform_pixels<GradientTransform>,
+                                         output,
+                                         weight,
+                                         weight_gradient,
+                                         fence};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

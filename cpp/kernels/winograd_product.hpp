@@ -16,8 +16,9 @@ struct WinogradProduct {
     std::int64_t block_stride;  // floats from one channel block to the next
     std::int64_t tap_stride;    // floats from one depth tap to the next
     std::int64_t depth_taps, channels;
-    const float* weight;  // [depth tap][channel][panel]
-    float* target;        // [tile][panel]
+    const float* weight;       // [depth tap][channel][panel]
+    std::int64_t next_weight;  // floats to the weight of the next product, which is fetched ahead
+    float* target;             // [tile][panel]
     std::int64_t tiles;
     bool whole_panel;  // otherwise only the first half of it is wanted
 };

@@ -10,37 +10,51 @@ constexpr int most_tiles = lanes == 16 ? 14 : 6;
 constexpr int most_channels = lanes == 16 ? 8 : 4;
 constexpr int panel_vectors = 2;
 constexpr int panel = panel_vectors * lanes;
+// Their part of a panel's weight stays in the first cache beside the tiles.
+constexpr std::int64_t cached_channels = 128;
+
+// A part of the sums: `channels` of one depth tap.
+struct Part {
+    const float* source;  // of the first tile
+    const float* weight;
+    float* target;
+    std::int64_t block_stride, channels;
+    std::int64_t next_weight;
+    bool add;  // to what `target` holds
+};
 
 template <int tiles, int vectors>
-[[gnu::noinline]] void product_block(const WinogradProduct& p, std::int64_t first) {
+[[gnu::noinline]] void product_block(const Part& part) {
     Vec sums[tiles][vectors];
 #pragma GCC unroll 16
     for (int t = 0; t < tiles; ++t)
         for (int v = 0; v < vectors; ++v) sums[t][v] = Vec{};
-    const float* weight = p.weight;
-    for (std::int64_t tap = 0; tap < p.depth_taps; ++tap) {
-        const float* source = p.source + first * strip_block + tap * p.tap_stride;
-        for (std::int64_t left = p.channels; left > 0; left -= strip_block) {
-            const std::int64_t channels = left < strip_block ? left : strip_block;
-            for (std::int64_t c = 0; c < channels; ++c, weight += panel) {
-                Vec w[vectors];
-                for (int v = 0; v < vectors; ++v) w[v] = load(weight + v * lanes);
+    if (part.add)
 #pragma GCC unroll 16
-                for (int t = 0; t < tiles; ++t) {
-                    const Vec x = splat(source[t * strip_block + c]);
-                    for (int v = 0; v < vectors; ++v) sums[t][v] += x * w[v];
-                }
+        for (int t = 0; t < tiles; ++t)
+            for (int v = 0; v < vectors; ++v)
+                sums[t][v] = load(part.target + t * panel + v * lanes);
+    const float *source = part.source, *weight = part.weight;
+    for (std::int64_t left = part.channels; left > 0; left -= strip_block) {
+        const std::int64_t channels = left < strip_block ? left : strip_block;
+        for (std::int64_t c = 0; c < channels; ++c, weight += panel) {
+            Vec w[vectors];
+            for (int v = 0; v < vectors; ++v) w[v] = load(weight + v * lanes);
+            for (int v = 0; v < vectors; ++v) prefetch(weight + part.next_weight + v * lanes);
+#pragma GCC unroll 16
+            for (int t = 0; t < tiles; ++t) {
+                const Vec x = splat(source[t * strip_block + c]);
+                for (int v = 0; v < vectors; ++v) sums[t][v] += x * w[v];
             }
-            source += p.block_stride;
         }
+        source += part.block_stride;
     }
-    float* target = p.target + first * panel;
 #pragma GCC unroll 16
     for (int t = 0; t < tiles; ++t)
-        for (int v = 0; v < vectors; ++v) store(target + t * panel + v * lanes, sums[t][v]);
+        for (int v = 0; v < vectors; ++v) store(part.target + t * panel + v * lanes, sums[t][v]);
 }
 
-using ProductBlock = void (*)(const WinogradProduct&, std::int64_t);
+using ProductBlock = void (*)(const Part&);
 
 template <int vectors, int... tiles>
 struct ProductBlocks {
@@ -56,16 +70,34 @@ constexpr const ProductBlock* product_blocks() {
 }
 
 // Cuts the tiles into equal blocks, so that none is left with few.
+void product_part(Part part, const ProductBlock* table, std::int64_t tiles) {
+    const std::int64_t blocks = (tiles + most_tiles - 1) / most_tiles;
+    const std::int64_t size = tiles / blocks, longer = tiles % blocks;
+    for (std::int64_t block = 0; block < blocks; ++block) {
+        const std::int64_t count = size + (block < longer);
+        table[count](part);
+        part.next_weight = 0;  // is on its way: what the others fetch is what they have
+        part.source += count * strip_block;
+        part.target += count * panel;
+    }
+}
+
 void product(const WinogradProduct& p) {
     const ProductBlock* table = p.whole_panel ? product_blocks<2>() : product_blocks<1>();
-    const std::int64_t blocks = (p.tiles + most_tiles - 1) / most_tiles;
-    const std::int64_t size = p.tiles / blocks, longer = p.tiles % blocks;
-    std::int64_t first = 0;
-    for (std::int64_t block = 0; block < blocks; ++block) {
-        const std::int64_t tiles = size + (block < longer);
-        table[tiles](p, first);
-        first += tiles;
-    }
+    const float* weight = p.weight;
+    for (std::int64_t tap = 0; tap < p.depth_taps; ++tap)
+        for (std::int64_t c = 0; c < p.channels; c += cached_channels) {
+            const std::int64_t left = p.channels - c;
+            const Part part{p.source + tap * p.tap_stride + c / strip_block * p.block_stride,
+                            weight,
+                            p.target,
+                            p.block_stride,
+                            left < cached_channels ? left : cached_channels,
+                            p.next_weight,
+                            weight != p.weight};
+            product_part(part, table, p.tiles);
+            weight += part.channels * panel;
+        }
 }
 
 template <int channels, int vectors>

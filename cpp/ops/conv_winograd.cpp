@@ -9,6 +9,7 @@
 #include "ops/conv_winograd.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
@@ -16,16 +17,17 @@
 #include "core/streaming.hpp"
 #include "kernels/winograd_product.hpp"
 #include "ops/conv_algorithms.hpp"
-
 namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t fewest_channels = 16;
-constexpr std::int64_t enough_units = 16;
-constexpr std::int64_t cached_source = 256 * 1024;         // floats of a block's frequencies
-constexpr std::int64_t cached_weight = 3 * 1024 * 1024;    // floats of the transformed weight
-constexpr std::int64_t phase_budget = 16 * 1024 * 1024;    // floats of all frequencies in phases
-constexpr std::int64_t most_tiles = 112, most_slices = 8;  // source tiles, target slices of a block
+constexpr std::int64_t fewest_units = 8, enough_units = 16;
+constexpr std::int64_t fewest_tiles = 28;  // of a block: two register blocks
+constexpr std::int64_t phase_cost = 4;  // moving a frequency, in floats of the weight that are read
+constexpr std::int64_t cached_source = 256 * 1024;       // floats of a block's frequencies
+constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
+constexpr std::int64_t most_tiles = 112,
+                       most_slices = 8;      // source tiles, target slices of a block
 constexpr std::int64_t product_tiles = 56;   // multiplied before they are transformed back
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 
@@ -36,7 +38,7 @@ struct Plan {
     const WinogradWeight& weight;
     const float* bias;   // by panels
     std::int64_t width;  // of a panel
-    bool stream;
+    bool past_cache;
 };
 
 // The products of target tiles [first, first + count) of a block, for one frequency and panel.
@@ -50,6 +52,7 @@ void multiply(const Plan& plan, const TileBlock& block, const WinogradFrequencie
     product.depth_taps = plan.tiles.depth_taps;
     product.channels = plan.pass.source.channels;
     product.weight = plan.weight.at(panel, frequency);
+    product.next_weight = plan.weight.stride();
     product.target = products;
     product.tiles = count;
     product.whole_panel = plan.pass.target.channels - panel * plan.width > plan.width / 2;
@@ -70,7 +73,7 @@ void transform_back(const Plan& plan, const TileBlock& block, const float* produ
     to.row_stride = extent[2] * all;
     to.pixel_stride = all;
     to.channels = static_cast<int>(std::min(plan.width, all - channel));
-    to.stream = plan.stream;
+    to.past_cache = plan.past_cache;
     for (std::int64_t at = first; at < first + count; ++at) {
         const TilePlace place = place_of(plan.tiles, block.first + at % block.tiles);
         const std::int64_t depth = block.depth + at / block.tiles;
@@ -112,7 +115,8 @@ void run_phases(const Plan& plan, const TileBlock& block) {
     const std::int64_t stride = frequency_stride(targets * plan.width);
     Workspace<float> source_memory(frequencies_size(sources, channels));
     Workspace<float> products(panels * winograd_frequencies * stride);
-    const WinogradFrequencies source = frequencies_at(source_memory.data(), sources, channels);
+    WinogradFrequencies source = frequencies_at(source_memory.data(), sources, channels);
+    source.past_cache = true;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_source(plan.pass, plan.phase, plan.tiles, block, begin, end, source);
     });
@@ -130,18 +134,24 @@ void run_phases(const Plan& plan, const TileBlock& block) {
     });
 }
 
-// Whether the blocks are worked on one after the other, in phases.
+// Cuts the tiles and says whether the blocks are worked on one after the other, in phases: blocks
+// of their own read the whole weight each, phases write and read all frequencies.
 bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& tiles) {
     const std::int64_t sources = pass.source.channels, targets = pass.target.channels;
+    const std::int64_t both = winograd_frequencies * (sources + targets);
     const std::int64_t tile_size =
         winograd_frequencies * strip_block * divide_up(sources, strip_block);
-    tiles = cut_tiles(phase, pass.geometry.batch, most_slices,
-                      std::min(cached_source / tile_size, most_tiles));
-    const std::int64_t weight_size = winograd_frequencies * tiles.depth_taps * sources * targets;
-    if (weight_size <= cached_weight && tiles.units() >= enough_units) return false;
-    const std::int64_t both = winograd_frequencies * (sources + targets);
-    tiles = cut_tiles(phase, pass.geometry.batch, phase.count[0], phase_budget / both);
-    return true;
+    const std::int64_t batch = pass.geometry.batch, slices = phase.count[0];
+    tiles = cut_tiles(phase, batch, slices, phase_budget / both);
+    const std::int64_t all = tiles.count * slices;
+    const std::int64_t wanted = std::max(fewest_tiles, divide_up(all, enough_units));
+    const WinogradTiles own = cut_tiles(phase, batch, most_slices,
+                                        std::min({cached_source / tile_size, most_tiles, wanted}));
+    const std::int64_t weight_size = winograd_frequencies * own.depth_taps * sources * targets;
+    const bool few = own.units() < fewest_units;
+    if (few || own.units() * weight_size > phase_cost * all * both) return true;
+    tiles = own;
+    return false;
 }
 
 void run(const Pass& pass, const GatherPhase& phase) {

@@ -69,6 +69,7 @@ class WinogradWeight {
     WinogradWeight(const Pass& pass, const GatherPhase& phase);
 
     std::int64_t panels() const { return panels_; }
+    std::int64_t stride() const { return stride_; }
     // [depth tap][source channel][panel]
     const float* at(std::int64_t panel, std::int64_t frequency) const {
         return data_.data() + (panel * winograd_frequencies + frequency) * stride_;

@@ -7,47 +7,27 @@
 namespace voxelgrad {
 namespace {
 
-// One slice of an image, and how a patch of it becomes frequencies.
+// How a patch of pixels becomes frequencies.
 struct PatchTransform {
     decltype(WinogradKernels::input) kernel;
     int size;                    // of the patch, pixels on a side
     const std::int64_t* extent;  // of the grid
     std::int64_t channels;
 
+    // The patch at (row, column) of a slice, which may lie partly outside.
     void apply(const float* slice, std::int64_t row, std::int64_t column,
-               const WinogradFrequencies& to) const;
-    void copy(const float* slice, std::int64_t row, std::int64_t column, std::int64_t count,
-              float* patch) const;
+               const WinogradFrequencies& to) const {
+        const auto first = [](std::int64_t at) {
+            return static_cast<int>(std::max<std::int64_t>(0, -at));
+        };
+        const auto last = [&](std::int64_t at, std::int64_t end) {
+            return static_cast<int>(std::min<std::int64_t>(size, end - at));
+        };
+        kernel({slice + (row * extent[2] + column) * channels, extent[2] * channels, channels,
+                channels, first(row), last(row, extent[1]), first(column), last(column, extent[2])},
+               to);
+    }
 };
-
-// Copies the patch at (row, column), `count` channels, with zeros where it leaves the image.
-void PatchTransform::copy(const float* slice, std::int64_t row, std::int64_t column,
-                          std::int64_t count, float* patch) const {
-    std::fill_n(patch, size * size * strip_block, 0.0f);
-    const std::int64_t last_row = std::min<std::int64_t>(size, extent[1] - row);
-    const std::int64_t last_column = std::min<std::int64_t>(size, extent[2] - column);
-    for (std::int64_t r = std::max<std::int64_t>(0, -row); r < last_row; ++r)
-        for (std::int64_t c = std::max<std::int64_t>(0, -column); c < last_column; ++c)
-            std::copy_n(slice + ((row + r) * extent[2] + column + c) * channels, count,
-                        patch + (r * size + c) * strip_block);
-}
-
-void PatchTransform::apply(const float* slice, std::int64_t row, std::int64_t column,
-                           const WinogradFrequencies& to) const {
-    if (row >= 0 && column >= 0 && row + size <= extent[1] && column + size <= extent[2]) {
-        kernel(slice + (row * extent[2] + column) * channels, extent[2] * channels, channels,
-               channels, to);
-        return;
-    }
-    alignas(64) float patch[winograd_patch * winograd_patch * strip_block];
-    WinogradFrequencies block = to;
-    for (std::int64_t start = 0; start < channels; start += strip_block) {
-        const std::int64_t count = std::min(strip_block, channels - start);
-        copy(slice + start, row, column, count, patch);
-        kernel(patch, size * strip_block, strip_block, count, block);
-        block.data += to.block_stride;
-    }
-}
 
 void clear_tile(const WinogradFrequencies& tile, std::int64_t channels) {
     for (int f = 0; f < winograd_frequencies; ++f)
@@ -73,6 +53,7 @@ void transform_tiles(const PatchTransform& transform, const float* data, const s
             data + (place.image * extent[0] + depth) * extent[1] * extent[2] * transform.channels;
         transform.apply(slice, place.row + low[1], place.column + low[2], tile);
     }
+    if (to.past_cache) winograd_kernels().fence();
 }
 
 }  // namespace
@@ -110,7 +91,8 @@ std::int64_t frequency_stride(std::int64_t size) {
 
 WinogradFrequencies frequencies_at(float* data, std::int64_t tiles, std::int64_t channels) {
     const std::int64_t block_stride = tiles * strip_block;
-    return {data, frequency_stride(divide_up(channels, strip_block) * block_stride), block_stride};
+    return {data, frequency_stride(divide_up(channels, strip_block) * block_stride), block_stride,
+            false};
 }
 
 std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels) {

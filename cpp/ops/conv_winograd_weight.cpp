@@ -23,6 +23,7 @@ constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all freque
 constexpr std::int64_t most_tiles = 112, most_slices = 8;
 constexpr std::int64_t product_tiles = 128;  // multiplied at a time: they stay in the first cache
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
+constexpr std::int64_t sum_grain = 1 << 14;
 
 // The sums are rows over the channels that lie side by side in the weight ("right"), one for each
 // channel of the other side ("left").
@@ -35,12 +36,13 @@ struct Plan {
     std::int64_t left_channels, left_blocks, right_channels, right_panels;
     bool right_is_fine;
 
-    // [frequency][right panel][left block][depth tap][16][width]
-    std::int64_t sums_at(std::int64_t panel, std::int64_t block) const {
-        return (panel * left_blocks + block) * tiles.depth_taps * strip_block * width;
+    std::int64_t block_size;  // of sums: [depth tap][16][width]
+    std::int64_t stride;      // of a frequency: [right panel][left block]
+
+    std::int64_t block_at(std::int64_t panel, std::int64_t block) const {
+        return (panel * left_blocks + block) * block_size;
     }
-    std::int64_t stride() const { return frequency_stride(sums_at(right_panels, 0)); }
-    std::int64_t size() const { return winograd_frequencies * stride(); }
+    std::int64_t size() const { return winograd_frequencies * stride; }
 };
 
 // Adds the products of a block's tiles [first, first + count) for one frequency and panel to the
@@ -60,7 +62,7 @@ void add_products(const Plan& plan, const TileBlock& block, const WinogradFreque
     gradient.tiles = count;
     gradient.whole_panel = plan.right_channels - channel > plan.width / 2;
     gradient.add = add;
-    gradient.sums = sums + frequency * plan.stride() + plan.sums_at(panel, 0);
+    gradient.sums = sums + frequency * plan.stride + plan.block_at(panel, 0);
     for (std::int64_t b = 0; b < plan.left_blocks; ++b)
         for (std::int64_t tap = 0; tap < plan.tiles.depth_taps; ++tap) {
             const std::int64_t shift = tap * block.tiles * strip_block;
@@ -103,8 +105,9 @@ void run_phases(const Plan& plan, const TileBlock& block, bool add, float* sums)
     const std::int64_t targets = block.target_tiles();
     Workspace<float> fine_memory(frequencies_size(sources, source.channels));
     Workspace<float> coarse_memory(frequencies_size(targets, target.channels));
-    const auto fine = frequencies_at(fine_memory.data(), sources, source.channels);
-    const auto coarse = frequencies_at(coarse_memory.data(), targets, target.channels);
+    auto fine = frequencies_at(fine_memory.data(), sources, source.channels);
+    auto coarse = frequencies_at(coarse_memory.data(), targets, target.channels);
+    fine.past_cache = coarse.past_cache = true;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_source(plan.pass, plan.phase, tiles, block, begin, end, fine);
     });
@@ -120,37 +123,42 @@ void run_phases(const Plan& plan, const TileBlock& block, bool add, float* sums)
     });
 }
 
-// Adds the partial gradients of one left channel and right panel, transforms the sum back and puts
-// it in weight order.
-void combine(const Plan& plan, std::int64_t panel, std::int64_t left, const float* partial,
-             std::int64_t chunks, float* grad_weight) {
+// Adds the partial gradients to the first one, in order.
+void add_chunks(const Plan& plan, std::int64_t chunks, float* partial) {
+    parallel_for_ranges(plan.size(), sum_grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
+            const float* more = partial + chunk * plan.size();
+            for (std::int64_t i = begin; i < end; ++i) partial[i] += more[i];
+        }
+    });
+}
+
+// Transforms the sums of one block back and puts them in weight order.
+void transform_back(const Plan& plan, std::int64_t panel, std::int64_t block, const float* sums,
+                    float* grad_weight) {
     const ConvGeometry& g = plan.pass.geometry;
     constexpr int plane = winograd_kernel * winograd_kernel;
-    Workspace<float> sums(winograd_frequencies * plan.width);
-    const std::int64_t channel = panel * plan.width;
-    const std::int64_t valid = std::min(plan.width, plan.right_channels - channel);
-    for (std::int64_t depth = 0; depth < plan.tiles.depth_taps; ++depth) {
-        const float* source = partial + plan.sums_at(panel, left / strip_block) +
-                              (depth * strip_block + left % strip_block) * plan.width;
-        for (int f = 0; f < winograd_frequencies; ++f) {
-            float* sum = sums.data() + f * plan.width;
-            std::copy_n(source + f * plan.stride(), plan.width, sum);
-            for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-                for (std::int64_t k = 0; k < plan.width; ++k)
-                    sum[k] += source[chunk * plan.size() + f * plan.stride() + k];
-        }
+    const std::int64_t right = panel * plan.width;
+    const auto valid = static_cast<int>(std::min(plan.width, plan.right_channels - right));
+    const float* source = sums + plan.block_at(panel, block);
+    for (std::int64_t row = 0; row < plan.tiles.depth_taps * strip_block;
+         ++row, source += plan.width) {
+        const std::int64_t left = block * strip_block + row % strip_block;
+        if (left >= plan.left_channels) continue;
         float* taps[plane];
-        for (int t = 0; t < plane; ++t)
-            taps[t] = grad_weight + (plan.right_is_fine
-                                         ? g.weight_index(0, left, channel, depth * plane + t)
-                                         : g.weight_index(0, channel, left, depth * plane + t));
-        winograd_kernels().weight_gradient(sums.data(), plan.width, taps, static_cast<int>(valid));
+        for (int t = 0; t < plane; ++t) {
+            const std::int64_t tap = row / strip_block * plane + t;
+            taps[t] = grad_weight + (plan.right_is_fine ? g.weight_index(0, left, right, tap)
+                                                        : g.weight_index(0, right, left, tap));
+        }
+        winograd_kernels().weight_gradient(source, plan.stride, taps, valid);
     }
 }
 
 Plan make_plan(const Pass& pass, const GatherPhase& phase, const float* coarse) {
     const ConvGeometry& g = pass.geometry;
-    Plan plan{pass, phase, coarse, {}, winograd_product_kernels().panel, 0, 0, 0, 0, !g.transposed};
+    Plan plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
+              0,    !g.transposed, 0,      0};
     plan.left_channels = plan.right_is_fine ? g.coarse_channels : g.fine_channels;
     plan.right_channels = plan.right_is_fine ? g.fine_channels : g.coarse_channels;
     plan.left_blocks = divide_up(plan.left_channels, strip_block);
@@ -160,6 +168,8 @@ Plan make_plan(const Pass& pass, const GatherPhase& phase, const float* coarse) 
         (divide_up(g.fine_channels, strip_block) + divide_up(g.coarse_channels, strip_block));
     plan.tiles =
         cut_tiles(phase, g.batch, most_slices, std::min(cached_block / tile_size, most_tiles));
+    plan.block_size = plan.tiles.depth_taps * strip_block * plan.width;
+    plan.stride = frequency_stride(plan.block_at(plan.right_panels, 0));
     return plan;
 }
 
@@ -188,10 +198,11 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, con
             run_chunk(plan, chunk * units / chunks, (chunk + 1) * units / chunks,
                       partial.data() + chunk * plan.size());
         });
+        add_chunks(plan, chunks, partial.data());
     }
-    parallel_for(plan.right_panels * plan.left_channels, [&](std::int64_t task) {
-        combine(plan, task / plan.left_channels, task % plan.left_channels, partial.data(), chunks,
-                grad_weight);
+    parallel_for(plan.right_panels * plan.left_blocks, [&](std::int64_t task) {
+        transform_back(plan, task / plan.left_blocks, task % plan.left_blocks, partial.data(),
+                       grad_weight);
     });
 }
 
