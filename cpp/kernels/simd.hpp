@@ -110,8 +110,11 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     _mm_sfence();
 #endif
 }
-// x - 0 is x for every x, so only the broadcast is left; 0 + x would be an addition (of -0).
+// x - 0 is x, so that this is one broadcast; 0 + x would turn -0 into 0 and be an addition.
 [[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
+
+// Fetches a cache line that is read soon into the second-level cache.
+[[gnu::always_inline]] inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {

@@ -102,7 +102,7 @@ void pack_channels(const Plan& plan, std::int64_t weight_index, std::int64_t fir
         for (std::int64_t c = 0; c < channels; ++c)
             std::copy_n(weight + c * pass.source_step(), valid, out + c * plan.width);
     else
-        transpose_kernels().matrix(weight, pass.target_step(), out, plan.width, channels, valid,
+        transpose_kernels<float>().matrix(weight, pass.target_step(), out, plan.width, channels, valid,
                                    false);
     for (std::int64_t c = 0; valid < plan.width && c < channels; ++c)
         std::fill_n(out + c * plan.width + valid, plan.width - valid, 0.0f);
