@@ -152,7 +152,7 @@ struct MaxForward {
     }
 };
 
-template <class T, class Index>
+template <class T, class Index, bool one_row>
 struct MaxBackward {
     WindowRow row;
     const T* source;
@@ -162,7 +162,7 @@ struct MaxBackward {
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c) const {
         Vec total[vectors] = {};
-        for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
+        for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v) {
                 const std::int64_t at = offset + c + v * lanes;
                 const IntVec chosen = load_index(indices + at) == IntVec{} + tap;
@@ -175,7 +175,7 @@ struct MaxBackward {
 
     void channel(std::int64_t column, std::int64_t c) const {
         float total = 0.0f;
-        for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
+        for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             total += indices[offset + c] == tap ? to_float(source[offset + c]) : 0.0f;
         });
         target[column * row.channels + c] = rounded_to<T>(total);
@@ -228,7 +228,10 @@ void max_forward(const WindowRow& row, const T* source, T* target, Index* indice
 
 template <class T, class Index>
 void max_backward(const WindowRow& row, const T* source, const Index* indices, T* target) {
-    for_channels(row, MaxBackward<T, Index>{row, source, indices, target});
+    if (row.outer_count == 1)
+        for_channels(row, MaxBackward<T, Index, true>{row, source, indices, target});
+    else
+        for_channels(row, MaxBackward<T, Index, false>{row, source, indices, target});
 }
 
 template <class T>
