@@ -161,12 +161,15 @@ template <class T>
         store_some(p, v, n);
 }
 
-// load_some in a pass over a long run: asks for what comes later as well. The processor foresees a
-// run by itself, but falls behind where there is some arithmetic between the loads.
-template <class T>
-[[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
+// Asks for what a pass over a long run loads soon. The processor foresees a run by itself, but
+// falls behind where there is some arithmetic between the loads.
+[[gnu::always_inline]] inline void ask_ahead(const void* p) {
     constexpr std::uintptr_t ahead = 2048;  // bytes
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead));
+}
+template <class T>
+[[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
+    ask_ahead(p);
     return load_some(p, n);
 }
 

@@ -40,8 +40,8 @@ void copy_columns(const StripLayout& layout, const StripSource& source, const fl
                                        source.channels);
             return;
         case StripOrder::planes:
-            transpose_kernels<float>().matrix(from, step, strip, layout.block_stride, source.channels,
-                                       count, false);
+            transpose_kernels<float>().matrix(from, step, strip, layout.block_stride,
+                                              source.channels, count, false);
             return;
         case StripOrder::pixels:
             if (step == source.channels)
