@@ -11,19 +11,22 @@
 #include <new>
 #include <vector>
 
+#include "core/arena.hpp"
+
 namespace voxelgrad {
 namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t mapped_from = std::size_t{1} << 20;  // larger blocks are mapped, not malloced
+constexpr std::size_t large_from = std::size_t{1} << 20;  // from the arena, or mapped
 
 // Sits in the cache line before the block.
 struct Header {
     std::size_t capacity;  // bytes that the block can hold
-    std::size_t mapped;    // bytes mapped for it; 0 when it was malloced
+    std::size_t mapped;    // bytes mapped for it alone; 0 when it was malloced
     void* origin;
+    bool in_arena;
 };
 static_assert(sizeof(Header) <= alignment);
 
@@ -39,8 +42,21 @@ std::size_t rounded(std::size_t bytes) {
 }
 
 void* place_header(void* origin, char* block, std::size_t capacity, std::size_t mapped) {
-    new (block - alignment) Header{capacity, mapped, origin};
+    new (block - alignment) Header{capacity, mapped, origin, false};
     return block;
+}
+
+std::size_t arena_bytes(std::size_t bytes) {
+    return (bytes + alignment + Arena::unit - 1) / Arena::unit * Arena::unit;
+}
+
+// Null if the arena has no room.
+void* arena_block(Arena& arena, std::size_t bytes) {
+    const std::size_t taken = arena_bytes(bytes);
+    char* const begin = arena.take(taken);
+    if (begin == nullptr) return nullptr;
+    new (begin) Header{taken - alignment, 0, begin, true};
+    return begin + alignment;
 }
 
 // The block starts one cache line into a huge page, so that the kernel can back it by huge pages.
@@ -55,7 +71,7 @@ void* map_block(std::size_t capacity) {
 }
 
 void* new_block(std::size_t capacity) {
-    if (capacity >= mapped_from) return map_block(capacity);
+    if (capacity >= large_from) return map_block(capacity);
     void* origin = std::aligned_alloc(alignment, capacity + alignment);
     if (origin == nullptr) return nullptr;
     return place_header(origin, static_cast<char*>(origin) + alignment, capacity, 0);
@@ -71,7 +87,8 @@ void return_to_system(void* block) {
 
 struct Cache {
     std::mutex lock;
-    std::map<std::size_t, std::vector<void*>> free_blocks;  // by capacity
+    Arena arena;
+    std::map<std::size_t, std::vector<void*>> free_blocks;  // outside the arena, by capacity
     PoolStatistics statistics{};
 };
 
@@ -110,6 +127,12 @@ void* pool_allocate(std::size_t bytes) {
     Cache& shared = cache();
     {
         std::lock_guard lock(shared.lock);
+        if (bytes >= large_from) {
+            if (void* block = arena_block(shared.arena, bytes)) {
+                count_in_use(shared.statistics, header_of(block)->capacity);
+                return block;
+            }
+        }
         if (void* block = take_cached(shared, capacity)) return block;
     }
     void* block = new_block(capacity);
@@ -125,10 +148,13 @@ void* pool_allocate(std::size_t bytes) {
 
 void pool_release(void* block) noexcept {
     if (block == nullptr) return;
-    const std::size_t capacity = header_of(block)->capacity;
+    const Header header = *header_of(block);
+    const std::size_t capacity = header.capacity;
     Cache& shared = cache();
     std::lock_guard lock(shared.lock);
     shared.statistics.in_use -= static_cast<std::int64_t>(capacity);
+    if (header.in_arena)
+        return shared.arena.give_back(static_cast<char*>(header.origin), capacity + alignment);
     shared.statistics.cached += static_cast<std::int64_t>(capacity);
     shared.free_blocks[capacity].push_back(block);
 }
@@ -140,6 +166,7 @@ void pool_trim() {
         std::lock_guard lock(shared.lock);
         blocks.swap(shared.free_blocks);
         shared.statistics.cached = 0;
+        shared.arena.trim();
     }
     for (const auto& [capacity, list] : blocks)
         for (void* block : list) return_to_system(block);
@@ -148,7 +175,9 @@ void pool_trim() {
 PoolStatistics pool_statistics() {
     Cache& shared = cache();
     std::lock_guard lock(shared.lock);
-    return shared.statistics;
+    PoolStatistics statistics = shared.statistics;
+    statistics.cached += static_cast<std::int64_t>(shared.arena.cached());
+    return statistics;
 }
 
 void pool_reset_peak() {
