@@ -63,8 +63,7 @@ char* Arena::grow(std::size_t bytes) {
     return begin;
 }
 
-char* Arena::take(std::size_t bytes) {
-    if (!reserved_) reserve();
+char* Arena::find(std::size_t bytes) {
     const auto found = by_size_.lower_bound({bytes, nullptr});
     if (found == by_size_.end()) return grow(bytes);
     char* const block = found->second;
@@ -73,7 +72,18 @@ char* Arena::take(std::size_t bytes) {
     return block;
 }
 
-void Arena::give_back(char* block, std::size_t bytes) {
+void* Arena::take(std::size_t bytes) {
+    if (!reserved_) reserve();
+    char* const block = find(rounded(bytes));
+    if (block != nullptr) taken_[block] = rounded(bytes);
+    return block;
+}
+
+std::size_t Arena::give_back(void* returned) {
+    const auto taken = taken_.find(returned);
+    const std::size_t bytes = taken->second;
+    taken_.erase(taken);
+    char* block = static_cast<char*>(returned);
     Free merged{bytes, true};
     const Place above = free_.find(block + bytes);
     if (above != free_.end()) merged.bytes += remove(above).bytes;
@@ -86,6 +96,7 @@ void Arena::give_back(char* block, std::size_t bytes) {
         }
     }
     add(block, merged);
+    return bytes;
 }
 
 void Arena::trim() {

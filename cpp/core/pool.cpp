@@ -21,12 +21,11 @@ constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t large_from = std::size_t{1} << 20;  // from the arena, or mapped
 
-// Sits in the cache line before the block.
+// Sits in the cache line before a block that is not the arena's.
 struct Header {
     std::size_t capacity;  // bytes that the block can hold
     std::size_t mapped;    // bytes mapped for it alone; 0 when it was malloced
     void* origin;
-    bool in_arena;
 };
 static_assert(sizeof(Header) <= alignment);
 
@@ -42,21 +41,8 @@ std::size_t rounded(std::size_t bytes) {
 }
 
 void* place_header(void* origin, char* block, std::size_t capacity, std::size_t mapped) {
-    new (block - alignment) Header{capacity, mapped, origin, false};
+    new (block - alignment) Header{capacity, mapped, origin};
     return block;
-}
-
-std::size_t arena_bytes(std::size_t bytes) {
-    return (bytes + alignment + Arena::unit - 1) / Arena::unit * Arena::unit;
-}
-
-// Null if the arena has no room.
-void* arena_block(Arena& arena, std::size_t bytes) {
-    const std::size_t taken = arena_bytes(bytes);
-    char* const begin = arena.take(taken);
-    if (begin == nullptr) return nullptr;
-    new (begin) Header{taken - alignment, 0, begin, true};
-    return begin + alignment;
 }
 
 // The block starts one cache line into a huge page, so that the kernel can back it by huge pages.
@@ -127,11 +113,10 @@ void* pool_allocate(std::size_t bytes) {
     Cache& shared = cache();
     {
         std::lock_guard lock(shared.lock);
-        if (bytes >= large_from) {
-            if (void* block = arena_block(shared.arena, bytes)) {
-                count_in_use(shared.statistics, header_of(block)->capacity);
-                return block;
-            }
+        void* const large = bytes >= large_from ? shared.arena.take(bytes) : nullptr;
+        if (large != nullptr) {
+            count_in_use(shared.statistics, Arena::rounded(bytes));
+            return large;
         }
         if (void* block = take_cached(shared, capacity)) return block;
     }
@@ -148,13 +133,13 @@ void* pool_allocate(std::size_t bytes) {
 
 void pool_release(void* block) noexcept {
     if (block == nullptr) return;
-    const Header header = *header_of(block);
-    const std::size_t capacity = header.capacity;
     Cache& shared = cache();
     std::lock_guard lock(shared.lock);
+    const bool is_large = shared.arena.owns(block);
+    const std::size_t capacity =
+        is_large ? shared.arena.give_back(block) : header_of(block)->capacity;
     shared.statistics.in_use -= static_cast<std::int64_t>(capacity);
-    if (header.in_arena)
-        return shared.arena.give_back(static_cast<char*>(header.origin), capacity + alignment);
+    if (is_large) return;
     shared.statistics.cached += static_cast<std::int64_t>(capacity);
     shared.free_blocks[capacity].push_back(block);
 }

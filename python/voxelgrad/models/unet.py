@@ -115,7 +115,8 @@ class UNet(Model):
             skips.append(hidden)
             hidden = level(self.pool(hidden))
         for upsample, level in zip(self.upsample, self.decoder, strict=True):
-            hidden = level(skips.pop(), upsample(hidden))
+            hidden = upsample(hidden)
+            hidden = level(skips.pop(), hidden)
         return self.head(hidden)
 
     def _check(self, input: Tensor) -> None:
