@@ -81,6 +81,7 @@ from voxelgrad.backends.reference.shape import (
     pad_backward,
     pad_forward,
     slice_forward,
+    split,
     transpose,
 )
 from voxelgrad.backends.reference.softmax import (
@@ -141,6 +142,7 @@ __all__ = [
     "slice_forward",
     "softmax_backward",
     "softmax_forward",
+    "split",
     "squared_norm",
     "transpose",
     "zeros",
