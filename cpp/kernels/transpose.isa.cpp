@@ -33,7 +33,10 @@ using Zip = CountLanes<lanes>;
 void square(const float* input, std::int64_t input_step, float* output, std::int64_t output_step,
             bool past_cache) {
     Vec rows[lanes];
-    for (int i = 0; i < lanes; ++i) rows[i] = load(input + i * input_step);
+    for (int i = 0; i < lanes; ++i) {
+        rows[i] = load(input + i * input_step);
+        __builtin_prefetch(input + (4 * lanes + i) * input_step);
+    }
     transpose_square(rows);
     if (past_cache)
         for (int i = 0; i < lanes; ++i) stream(output + i * output_step, rows[i]);
