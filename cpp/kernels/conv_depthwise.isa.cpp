@@ -48,11 +48,13 @@ void weigh(const DepthwiseRun& run, const float* weight, const float* bias, floa
     for (; p < run.pixels; ++p) weigh_block<1>(run, weight, bias, target, p, stream_out);
 }
 
-// One vector of channels of a few taps: each target pixel is loaded once for all of them.
+// One vector of channels of a few taps and pixels [begin, end): each target pixel is loaded once
+// for all of the taps.
 template <int taps>
 [[gnu::always_inline]] inline void correlate_taps(const DepthwiseRun& run, const float* target,
-                                                  float* sums, std::int64_t first, std::int64_t c,
-                                                  int n) {
+                                                  float* sums, std::int64_t first,
+                                                  std::int64_t begin, std::int64_t end,
+                                                  std::int64_t c, int n) {
     Vec total[taps];
     const float* source[taps];
 #pragma GCC unroll 16
@@ -60,7 +62,7 @@ template <int taps>
         total[t] = Vec{};
         source[t] = run.source[first + t] + c;
     }
-    for (std::int64_t p = 0; p < run.pixels; ++p) {
+    for (std::int64_t p = begin; p < end; ++p) {
         const Vec y = load_some(target + p * run.target_stride + c, n);
 #pragma GCC unroll 16
         for (int t = 0; t < taps; ++t)
@@ -73,13 +75,23 @@ template <int taps>
     }
 }
 
-void correlate(const DepthwiseRun& run, const float* target, float* sums) {
+void correlate_block(const DepthwiseRun& run, const float* target, float* sums, std::int64_t begin,
+                     std::int64_t end) {
     for_each_vector(run.channels, [&](std::int64_t c, int n) {
         std::int64_t tap = 0;
-        for (; tap + 9 <= run.taps; tap += 9) correlate_taps<9>(run, target, sums, tap, c, n);
-        for (; tap + 3 <= run.taps; tap += 3) correlate_taps<3>(run, target, sums, tap, c, n);
-        for (; tap < run.taps; ++tap) correlate_taps<1>(run, target, sums, tap, c, n);
+        for (; tap + 9 <= run.taps; tap += 9)
+            correlate_taps<9>(run, target, sums, tap, begin, end, c, n);
+        for (; tap + 3 <= run.taps; tap += 3)
+            correlate_taps<3>(run, target, sums, tap, begin, end, c, n);
+        for (; tap < run.taps; ++tap) correlate_taps<1>(run, target, sums, tap, begin, end, c, n);
     });
+}
+
+// A few pixels at a time, whose lines stay in the L1 cache from one vector of channels to the next.
+void correlate(const DepthwiseRun& run, const float* target, float* sums) {
+    constexpr std::int64_t most = 32;
+    for (std::int64_t p = 0; p < run.pixels; p += most)
+        correlate_block(run, target, sums, p, p + most < run.pixels ? p + most : run.pixels);
 }
 
 }  // namespace
