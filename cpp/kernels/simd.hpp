@@ -56,6 +56,27 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
 [[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
+#if defined(__AVX512F__)
+[[gnu::always_inline]] inline __mmask16 first_lanes(int n) {
+    return static_cast<__mmask16>((1u << n) - 1);
+}
+[[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
+    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+[[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
+    _mm512_mask_storeu_ps(p, first_lanes(n), v);
+}
+#elif defined(__AVX2__)
+[[gnu::always_inline]] inline __m256i first_lanes(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+[[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
+    return _mm256_maskload_ps(p, first_lanes(n));
+}
+[[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
+    _mm256_maskstore_ps(p, first_lanes(n), v);
+}
+#else
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
     Vec v{};
     std::memcpy(&v, p, static_cast<std::size_t>(n) * 4);
@@ -64,6 +85,7 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
 [[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
     std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
 }
+#endif
 
 // A whole vector, or its first n lanes at the end of a run; n may exceed `lanes`.
 [[gnu::always_inline]] inline Vec load_some(const float* p, std::int64_t n) {
