@@ -53,7 +53,10 @@ void square(const T* input, std::int64_t input_step, T* output, std::int64_t out
             bool past_cache) {
     constexpr int size = Square<T>::size;
     typename Square<T>::Row rows[size];
-    for (int i = 0; i < size; ++i) std::memcpy(&rows[i], input + i * input_step, sizeof rows[i]);
+    for (int i = 0; i < size; ++i) {
+        std::memcpy(&rows[i], input + i * input_step, sizeof rows[i]);
+        __builtin_prefetch(input + (4 * size + i) * input_step);
+    }
     transpose_square<T>(rows);
     for (int i = 0; i < size; ++i) {
         T* const target = output + i * output_step;
