@@ -53,7 +53,7 @@ bool is_planar(const Pass& pass) { return pass.target.channels <= planar_channel
 // A target is written past the cache in panels, which must be whole cache lines.
 bool streams(const Pass& pass, std::int64_t width) {
     const std::int64_t channels = pass.geometry.groups * pass.target.channels;
-    return width % streaming_line == 0 &&
+    return width * static_cast<std::int64_t>(sizeof(float)) % cache_line == 0 &&
            worth_streaming(pass.target_data, pass.geometry.batch * pass.target.pixels() * channels,
                            pass.target.channels);
 }
@@ -106,8 +106,8 @@ void pack_channels(const Plan& plan, std::int64_t weight_index, std::int64_t fir
         for (std::int64_t c = 0; c < channels; ++c)
             std::copy_n(weight + c * pass.source_step(), valid, out + c * plan.width);
     else
-        transpose_kernels<float>().matrix(weight, pass.target_step(), out, plan.width, channels, valid,
-                                   false);
+        transpose_kernels<float>().matrix(weight, pass.target_step(), out, plan.width, channels,
+                                          valid, false);
     for (std::int64_t c = 0; valid < plan.width && c < channels; ++c)
         std::fill_n(out + c * plan.width + valid, plan.width - valid, 0.0f);
 }
