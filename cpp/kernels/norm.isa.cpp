@@ -9,9 +9,9 @@ namespace {
 constexpr std::int64_t run = 32;      // rows summed in float; then the sum goes on in double
 constexpr std::int64_t sampled = 16;  // rows whose mean the moments are taken around
 
-// Vectors of columns that a sweep over the rows keeps in registers: with two and with five numbers
-// for each.
-constexpr int many = lanes == 16 ? 8 : 4;
+// Vectors of columns that a sweep over the rows keeps in registers: with three and with five
+// numbers for each. Together they are no more columns than the shortest period has.
+constexpr int many = 4;
 constexpr int few = lanes == 16 ? 4 : 2;
 
 [[gnu::always_inline]] inline std::int64_t lesser(std::int64_t a, std::int64_t b) {
@@ -67,7 +67,7 @@ template <int vectors, class T>
         Vec s[vectors] = {}, q[vectors] = {};
         for (std::int64_t row = begin; row < end; ++row)
             for (int p = 0; p < vectors; ++p) {
-                const Vec d = load_some(x + row * period + p * lanes, n) - centre[p];
+                const Vec d = load_ahead(x + row * period + p * lanes, n) - centre[p];
                 s[p] += d;
                 q[p] += d * d;
             }
@@ -152,9 +152,9 @@ template <NormActivation activation, int vectors, class T>
         for (std::int64_t row = begin; row < end; ++row)
             for (int p = 0; p < vectors; ++p) {
                 const std::int64_t i = row * period + c + p * lanes;
-                const Vec centred = load_some(x + i, n) - mean[p];
+                const Vec centred = load_ahead(x + i, n) - mean[p];
                 const Vec pre = affine(centred, scale[p], shift[p]);
-                const Vec g = through_activation<activation>(load_some(grad + i, n), pre, alpha);
+                const Vec g = through_activation<activation>(load_ahead(grad + i, n), pre, alpha);
                 s[p] += g;
                 q[p] += g * centred;
             }
@@ -197,7 +197,7 @@ void normalise(const T* x, const NormMap& map, T* y, std::int64_t count, std::in
     with_activation(map.activation, [=]<NormActivation activation>() {
         for_rows(count, period, [=](std::int64_t first, std::int64_t columns) {
             for_each_vector(columns, [=](std::int64_t c, int n) __attribute__((always_inline)) {
-                const Vec centred = load_some(x + first + c, n) - load_some(mean + c, n);
+                const Vec centred = load_ahead(x + first + c, n) - load_some(mean + c, n);
                 const Vec pre = affine(centred, load_some(scale + c, n), load_some(shift + c, n));
                 put_some(y + first + c, activated<activation>(pre, alpha), n, past_cache);
             });
@@ -215,11 +215,11 @@ void input_gradient(const T* grad, const T* x, const NormMap& map, const float* 
     with_activation(map.activation, [=]<NormActivation activation>() {
         for_rows(count, period, [=](std::int64_t first, std::int64_t columns) {
             for_each_vector(columns, [=](std::int64_t c, int n) __attribute__((always_inline)) {
-                const Vec centred = load_some(x + first + c, n) - load_some(mean + c, n);
+                const Vec centred = load_ahead(x + first + c, n) - load_some(mean + c, n);
                 const Vec factor = load_some(scale + c, n);
                 const Vec pre = affine(centred, factor, load_some(shift + c, n));
                 const Vec g =
-                    through_activation<activation>(load_some(grad + first + c, n), pre, alpha);
+                    through_activation<activation>(load_ahead(grad + first + c, n), pre, alpha);
                 const Vec through_mean = centred * load_some(slope + c, n);
                 put_some(result + first + c, g * factor + (through_mean + load_some(offset + c, n)),
                          n, past_cache);
