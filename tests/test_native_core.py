@@ -70,6 +70,46 @@ def test_environment_caps_the_instruction_set(name: str) -> None:
     assert result.stdout.strip() == name
 
 
+MERGES = """
+import numpy as np
+from voxelgrad.backends import cpu
+
+def total():
+    statistics = cpu.memory_statistics()
+    return statistics["in_use"] + statistics["cached"]
+
+arrays = [cpu.empty((1 << 20,)) for _ in range(5)]  # 4 MiB each
+before = total()
+del arrays[1:4]
+arrays += [cpu.empty((2 << 20,)), cpu.empty((1 << 19,)), cpu.empty((1 << 19,))]
+assert total() == before, "12 MiB in three pieces did not hold 8 + 2 + 2"
+for value, array in enumerate(arrays):
+    array.fill(value)
+assert all((array == value).all() for value, array in enumerate(arrays))
+arrays.clear()
+cpu.memory_trim()
+again = cpu.empty((5 << 20,))
+again.fill(1)
+assert again.sum() == 5 << 20
+"""
+
+
+def _run_alone(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_free_neighbours_become_one_block() -> None:
+    _run_alone(MERGES)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs limits of the address space")
+def test_pool_works_where_addresses_are_limited() -> None:
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))\n"
+    last = "a = cpu.empty((1 << 22,)); p = a.ctypes.data; del a; b = cpu.empty((1 << 22,))\n"
+    check = "b.fill(1); assert b.ctypes.data == p"
+    _run_alone(f"{limit}from voxelgrad.backends import cpu\n{last}{check}")
+
+
 def test_python_threads_share_the_native_pool() -> None:
     x = np.random.default_rng(0).standard_normal((8, 64, 64, 16)).astype(np.float32)
     expected = cpu.empty(x.shape)

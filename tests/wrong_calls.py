@@ -49,7 +49,7 @@ def record_calls() -> dict[str, list[Call]]:
 
 
 def add_calls_of_no_op(calls: dict[str, list[Call]]) -> None:
-    """Add calls of the functions on lists of arrays, and of the one that changes the format."""
+    """Add calls of functions on lists of arrays, of cast, and of what only rebuilds."""
 
     def arrays() -> list[np.ndarray]:
         return [np.ones(3, np.float32), np.ones((2, 5), np.float32)]
@@ -62,6 +62,9 @@ def add_calls_of_no_op(calls: dict[str, list[Call]]) -> None:
     calls["all_finite"] = [(one[0],)]
     narrow = np.zeros(3, ml_dtypes.bfloat16)
     calls["cast"] = [(one[0], narrow), (narrow, one[0])]
+    image, affine, statistics = np.ones((2, 5, 6)), np.ones(6), np.ones((2, 3))
+    norm = (image, affine, affine, statistics, statistics, image)
+    calls["group_norm_apply"] = [(*(a.astype(np.float32) for a in norm), "relu", 0.0)]
 
 
 def _resized(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

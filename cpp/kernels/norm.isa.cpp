@@ -9,9 +9,9 @@ namespace {
 constexpr std::int64_t run = 32;      // rows summed in float; then the sum goes on in double
 constexpr std::int64_t sampled = 16;  // rows whose mean the moments are taken around
 
-// Vectors of columns that a sweep over the rows keeps in registers: with two and with five numbers
-// for each.
-constexpr int many = lanes == 16 ? 8 : 4;
+// Vectors of columns that a sweep over the rows keeps in registers: with three and with five
+// numbers for each. Together they are no more columns than the shortest period has.
+constexpr int many = 4;
 constexpr int few = lanes == 16 ? 4 : 2;
 
 [[gnu::always_inline]] inline std::int64_t lesser(std::int64_t a, std::int64_t b) {
