@@ -223,12 +223,13 @@ void turn(const bf16* pixels, std::int64_t stride, bf16* rows, std::int64_t row_
 
 void copy(const bf16* source, std::int64_t source_stride, bf16* pixels, std::int64_t width,
           std::int64_t count, int channels) {
-    if (channels == width && source_stride == width) {
+    if (channels == width && source_stride == width && width < tile_depth) {
         std::memcpy(pixels, source, static_cast<std::size_t>(count * width) * sizeof(bf16));
         return;
     }
     for (std::int64_t i = 0; i < count; ++i, source += source_stride, pixels += width) {
         if (channels == tile_depth) {  // a constant size is no call
+            ask_ahead(source);
             std::memcpy(pixels, source, tile_depth * sizeof(bf16));
             continue;
         }
