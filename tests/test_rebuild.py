@@ -10,7 +10,7 @@ import pytest
 import voxelgrad as vg
 from voxelgrad import autograd, nn, ops
 from voxelgrad.models.blocks import ConvBlock
-from voxelgrad.ops.norm import _Norm
+from voxelgrad.ops._norm import Norm
 
 
 def _gradients(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> list[bytes]:
@@ -83,7 +83,7 @@ def test_a_convolution_keeps_the_norm_and_not_its_output() -> None:
     hidden = ops.instance_norm(input, activation="relu")
     node = ops.conv2d(hidden, weight).node
     assert node.saved[0] is hidden.node
-    assert isinstance(hidden.node, _Norm)
+    assert isinstance(hidden.node, Norm)
     # What nothing can make again is kept itself.
     assert ops.conv2d(input, weight).node.saved[0] is input.data
 
