@@ -4,6 +4,7 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "ops/conv_algorithms.hpp"
+#include "ops/linear_row.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -73,6 +74,15 @@ ConvGeometry linear_geometry(const char* op, const View<const float>& input,
                          one, 1);
 }
 
+// The weight gradient of a single row, an outer product: N pixels of one channel, grad_output, seen
+// through the input as the weight.
+ConvGeometry outer_product(const ConvGeometry& g) {
+    ConvGeometry outer = g;
+    outer.fine[2] = outer.coarse[2] = g.coarse_channels;
+    outer.coarse_channels = 1;
+    return outer;
+}
+
 }  // namespace
 
 void conv_forward(View<const float> input, View<const float> weight, OptionalView<const float> bias,
@@ -132,21 +142,34 @@ void conv_transpose_backward_weight(View<const float> grad_output, View<const fl
 void linear_forward(View<const float> input, View<const float> weight,
                     OptionalView<const float> bias, View<float> output) {
     const auto g = linear_geometry("linear_forward", input, weight, read(output));
-    choose_conv_algorithm(g).coarse_from_fine(
-        g, input.data, weight.data, bias_data("linear_forward", bias, output), output.data);
+    const float* start = bias_data("linear_forward", bias, output);
+    if (input[0] == 1)
+        linear_row_forward(weight.data, weight[0], weight[1], input.data, start, output.data);
+    else
+        choose_conv_algorithm(g).coarse_from_fine(g, input.data, weight.data, start, output.data);
 }
 
 void linear_backward_data(View<const float> grad_output, View<const float> weight,
                           View<float> grad_input) {
     const auto g = linear_geometry("linear_backward_data", read(grad_input), weight, grad_output);
-    choose_conv_algorithm(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
-                                              grad_input.data);
+    if (grad_output[0] == 1)
+        linear_row_backward_data(weight.data, weight[0], weight[1], grad_output.data,
+                                 grad_input.data);
+    else
+        choose_conv_algorithm(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
+                                                  grad_input.data);
 }
 
 void linear_backward_weight(View<const float> grad_output, View<const float> input,
                             View<float> grad_weight, OptionalView<float> grad_bias) {
-    const auto g = linear_geometry("linear_backward_weight", input, read(grad_weight), grad_output);
-    choose_conv_algorithm(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
+    auto g = linear_geometry("linear_backward_weight", input, read(grad_weight), grad_output);
+    if (input[0] == 1) {
+        g = outer_product(g);
+        choose_conv_algorithm(g).fine_from_coarse(g, grad_output.data, input.data, nullptr,
+                                                  grad_weight.data);
+    } else {
+        choose_conv_algorithm(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
+    }
     bias_gradient("linear_backward_weight", grad_output, grad_bias);
 }
 
