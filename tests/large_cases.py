@@ -18,6 +18,9 @@ def _convolutions() -> list[OpCase]:
     return [
         conv_case("conv", _IMAGE, (24, 40), (3, 3), padding=1),
         conv_case("conv", _IMAGE, (24, 40), (1, 1)),
+        conv_case("conv", _IMAGE, (40, 4), (1, 1)),
+        conv_case("conv", _IMAGE, (4, 32), (3, 3), padding=1),
+        conv_case("conv", _VOLUME, (3, 40), (3, 3, 3), stride=2, padding=1),
         conv_case("conv", _IMAGE, (24, 40), (3, 3), stride=2, padding=1),
         conv_case("conv", _IMAGE, (3, 33), (7, 7), stride=2, padding=3),
         conv_case("conv", _IMAGE, (48, 48), (3, 3), padding=1, groups=48),
