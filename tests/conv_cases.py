@@ -135,7 +135,17 @@ def conv_transpose_cases() -> list[OpCase]:
 
 
 def linear_cases() -> list[OpCase]:
-    sizes = ((1, 1, 1), (3, 5, 4), (2, 17, 33), (7, 64, 16), (33, 40, 17), (5, 3, 10), (61, 130, 3))
+    sizes = (
+        (1, 1, 1),
+        (3, 5, 4),
+        (2, 17, 33),
+        (7, 64, 16),
+        (33, 40, 17),
+        (5, 3, 10),
+        (61, 130, 3),
+        (1, 70, 33),
+        (1, 5, 130),
+    )
     cases = [
         OpCase("linear", (Arg((m, k)), Arg((n, k)), Arg((n,)) if m % 2 else None))
         for m, k, n in sizes

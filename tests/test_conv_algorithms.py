@@ -51,18 +51,14 @@ def forced(algorithm: str, isa: str) -> Iterator[None]:
 CASES = [case for case in CONV_CASES if case.op != "linear"]
 
 
-@pytest.fixture(params=["naive", "direct"])
-def algorithm(request: pytest.FixtureRequest) -> Iterator[str]:
-    cpu.set_conv_algorithm(request.param)
-    yield request.param
-    cpu.set_conv_algorithm("")
-
-
+@pytest.mark.parametrize("isa", cpu.isa_names())
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_general_algorithms_take_every_case(case: OpCase, algorithm: str) -> None:
+def test_general_algorithms_take_every_case(case: OpCase, isa: str) -> None:
     problem = problem_of(case)
     bounds = bounds_of(replace(case, family="monomial"), problem.arrays, problem.grad)
-    assert_within(run_native(case, problem), problem.expected, bounds)
+    for algorithm in ("naive", "direct"):
+        with forced(algorithm, isa):
+            assert_within(run_native(case, problem), problem.expected, bounds)
 
 
 @pytest.mark.parametrize("isa", VECTOR)

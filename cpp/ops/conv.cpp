@@ -4,6 +4,7 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "ops/conv_algorithms.hpp"
+#include "ops/linear_row.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -78,6 +79,19 @@ ConvGeometry linear_geometry(const char* op, const View<const float>& input,
                          one, 1);
 }
 
+// Whether linear layers have functions of their own for one row: products of a matrix and a row.
+template <class T>
+constexpr bool reads_single_rows = std::is_same_v<T, float>;
+
+// The weight gradient of a single row, an outer product: N pixels of one channel, grad_output, seen
+// through the input as the weight.
+ConvGeometry outer_product(const ConvGeometry& g) {
+    ConvGeometry outer = g;
+    outer.fine[2] = outer.coarse[2] = g.coarse_channels;
+    outer.coarse_channels = 1;
+    return outer;
+}
+
 }  // namespace
 
 template <class T>
@@ -144,14 +158,22 @@ template <class T>
 void linear_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
                     View<T> output) {
     const auto g = linear_geometry("linear_forward", shape_of(input), weight, shape_of(output));
-    choose_conv_algorithm<T>(g).coarse_from_fine(
-        g, input.data, weight.data, bias_data("linear_forward", bias, output), output.data);
+    const float* start = bias_data("linear_forward", bias, output);
+    if constexpr (reads_single_rows<T>)
+        if (input[0] == 1)
+            return linear_row_forward(weight.data, weight[0], weight[1], input.data, start,
+                                      output.data);
+    choose_conv_algorithm<T>(g).coarse_from_fine(g, input.data, weight.data, start, output.data);
 }
 
 template <class T>
 void linear_backward_data(View<const T> grad_output, View<const float> weight, View<T> grad_input) {
     const auto g = linear_geometry("linear_backward_data", shape_of(grad_input), weight,
                                    shape_of(grad_output));
+    if constexpr (reads_single_rows<T>)
+        if (grad_output[0] == 1)
+            return linear_row_backward_data(weight.data, weight[0], weight[1], grad_output.data,
+                                            grad_input.data);
     choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
                                                  grad_input.data);
 }
@@ -161,8 +183,14 @@ void linear_backward_weight(View<const T> grad_output, View<const T> input, View
                             OptionalView<float> grad_bias) {
     const auto g = linear_geometry("linear_backward_weight", shape_of(input), shape_of(grad_weight),
                                    shape_of(grad_output));
-    choose_conv_algorithm<T>(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
     bias_gradient("linear_backward_weight", grad_output, grad_bias);
+    if constexpr (reads_single_rows<T>)
+        if (input[0] == 1) {
+            const ConvGeometry outer = outer_product(g);
+            return choose_conv_algorithm<T>(outer).fine_from_coarse(
+                outer, grad_output.data, input.data, nullptr, grad_weight.data);
+        }
+    choose_conv_algorithm<T>(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
 }
 
 #define VOXELGRAD_INSTANTIATE(T)                                                                  \

@@ -20,6 +20,20 @@ void check_axis(const char* op, const ConvGeometry& g, int axis) {
           " output positions do not fit into ", g.fine[axis], " padded by ", g.padding[axis]);
 }
 
+// A kernel of one tap sees pixels, not images: short rows, which fill no register block evenly,
+// become one.
+void flatten_pointwise(ConvGeometry& g) {
+    constexpr std::int64_t long_row = 64;
+    if (g.fine[conv_axes - 1] >= long_row) return;
+    for (int axis = 0; axis < conv_axes; ++axis)
+        if (g.kernel[axis] != 1 || g.stride[axis] != 1 || g.padding[axis] != 0) return;
+    if (g.fine_pixels() != g.coarse_pixels()) return;  // the coarse grid stops early
+    const std::int64_t pixels = g.batch * g.fine_pixels();
+    g.batch = 1;
+    for (int axis = 0; axis < conv_axes; ++axis)
+        g.fine[axis] = g.coarse[axis] = axis == conv_axes - 1 ? pixels : 1;
+}
+
 }  // namespace
 
 ConvGeometry conv_geometry(const char* op, bool transposed, const View<const float>& fine,
@@ -57,6 +71,7 @@ ConvGeometry conv_geometry(const char* op, bool transposed, const View<const flo
         g.dilation[axis] = given ? dilation[from] : 1;
         check_axis(op, g, axis);
     }
+    flatten_pointwise(g);
     return g;
 }
 
