@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from voxelgrad.ops.activation import (
     abs,
+    clip,
     elu,
     exp,
     leaky_relu,
     log,
+    prelu,
     relu,
     sigmoid,
     softplus,
@@ -40,9 +42,11 @@ from voxelgrad.ops.dropout import (
 )
 from voxelgrad.ops.interpolate import (
     interpolate,
+    resample,
 )
 from voxelgrad.ops.linear import (
     linear,
+    matmul,
 )
 from voxelgrad.ops.loss import (
     binary_cross_entropy_with_logits,
@@ -65,6 +69,7 @@ from voxelgrad.ops.pool import (
     avg_pool2d,
     avg_pool3d,
     global_avg_pool,
+    global_max_pool,
     max_pool1d,
     max_pool2d,
     max_pool3d,
@@ -93,6 +98,7 @@ __all__ = [
     "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "clip",
     "concat",
     "conv1d",
     "conv2d",
@@ -111,6 +117,7 @@ __all__ = [
     "focal_loss",
     "getitem",
     "global_avg_pool",
+    "global_max_pool",
     "group_norm",
     "instance_norm",
     "interpolate",
@@ -120,6 +127,7 @@ __all__ = [
     "linear",
     "log",
     "log_softmax",
+    "matmul",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
@@ -127,7 +135,9 @@ __all__ = [
     "mse_loss",
     "mul",
     "pad",
+    "prelu",
     "relu",
+    "resample",
     "reshape",
     "sigmoid",
     "softmax",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from voxelgrad.autograd import Function
 from voxelgrad.ops._arguments import IntOrTuple, Shape, as_ints, check_parameter
 from voxelgrad.ops._conv_shape import conv_shape, conv_transpose_shape
+from voxelgrad.ops._padding import Padding, split_uneven
 from voxelgrad.tensor import Array, Tensor
 
 
@@ -171,7 +172,7 @@ def conv1d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
-    padding: IntOrTuple = 0,
+    padding: Padding = 0,
     dilation: IntOrTuple = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -182,7 +183,7 @@ def conv1d(
         weight: ``(out_channels, K, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel.
-        padding: Zeros added at both ends.
+        padding: Zeros added at both ends; ``[(before, after)]`` where they differ.
         dilation: Distance between kernel elements.
         groups: Number of independent blocks of channels.
 
@@ -192,6 +193,7 @@ def conv1d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
+    input, padding = split_uneven("conv1d", input, padding, 1)
     return Conv("conv1d", 1, stride, padding, dilation, groups).apply(input, weight, bias)
 
 
@@ -200,7 +202,7 @@ def conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
-    padding: IntOrTuple = 0,
+    padding: Padding = 0,
     dilation: IntOrTuple = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -211,7 +213,8 @@ def conv2d(
         weight: ``(out_channels, KH, KW, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel, an int or one per spatial axis.
-        padding: Zeros added on both sides, an int or one per spatial axis.
+        padding: Zeros added on both sides, an int or one per spatial axis; or a pair
+            ``(before, after)`` per axis.
         dilation: Distance between kernel elements, an int or one per spatial axis.
         groups: Number of independent blocks of channels; ``C`` makes it depthwise.
 
@@ -223,6 +226,7 @@ def conv2d(
         ValueError: If shapes or settings do not fit.
         TypeError: If dtypes are mixed.
     """
+    input, padding = split_uneven("conv2d", input, padding, 2)
     return Conv("conv2d", 2, stride, padding, dilation, groups).apply(input, weight, bias)
 
 
@@ -231,7 +235,7 @@ def conv3d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
-    padding: IntOrTuple = 0,
+    padding: Padding = 0,
     dilation: IntOrTuple = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -242,7 +246,8 @@ def conv3d(
         weight: ``(out_channels, KD, KH, KW, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel, an int or one per spatial axis.
-        padding: Zeros added on both sides, an int or one per spatial axis.
+        padding: Zeros added on both sides, an int or one per spatial axis; or a pair
+            ``(before, after)`` per axis.
         dilation: Distance between kernel elements, an int or one per spatial axis.
         groups: Number of independent blocks of channels.
 
@@ -252,6 +257,7 @@ def conv3d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
+    input, padding = split_uneven("conv3d", input, padding, 3)
     return Conv("conv3d", 3, stride, padding, dilation, groups).apply(input, weight, bias)
 
 

@@ -145,7 +145,7 @@ class Pad(Function):
             )
         limits = {"constant": None, "edge": 1, "reflect": 0}
         if self.mode not in limits:
-            raise ValueError(f"pad: mode is {self.mode!r}; choose constant, reflect or edge")
+            raise ValueError(f"pad: mode is {self.mode!r}; choose constant, reflect, edge or wrap")
         for axis, pair in enumerate(self.pad_width):
             if min(pair) < 0:
                 raise ValueError(
@@ -281,7 +281,7 @@ def pad(
         input: A tensor of any shape.
         pad_width: One ``(before, after)`` pair for every axis, as in ``numpy.pad``.
         mode: ``"constant"`` (``value``), ``"reflect"`` (mirrored without repeating the border
-            element) or ``"edge"`` (the border element repeated).
+            element), ``"edge"`` (the border element repeated) or ``"wrap"`` (the other end).
         value: What ``"constant"`` fills in.
 
     Returns:
@@ -293,7 +293,24 @@ def pad(
     if not isinstance(pad_width, (tuple, list)):
         raise TypeError(f"pad: pad_width must be a list of (before, after); got {pad_width!r}")
     pairs = tuple(as_ints("pad", f"pad_width[{i}]", p, 2) for i, p in enumerate(pad_width))
+    if mode == "wrap":
+        return _wrapped(as_tensor("pad", "input", input), pairs)
     return Pad(tuple((p[0], p[1]) for p in pairs), mode, float(value)).apply(input)
+
+
+def _wrapped(input: Tensor, pairs: tuple[Shape, ...]) -> Tensor:
+    """Return ``input`` continued periodically: the ends are joined on, axis by axis."""
+    Pad(tuple((p[0], p[1]) for p in pairs), "edge", 0.0).check(input.data)
+    for axis, (before, after) in enumerate(pairs):
+        length = input.shape[axis]
+        first, rest = -before % max(1, length), before + length + after
+        parts = []
+        while rest > 0 and before + after:
+            size = min(length - first, rest)
+            parts.append(input[(slice(None),) * axis + (slice(first, first + size),)])
+            first, rest = 0, rest - size
+        input = concat(parts, axis) if parts else input
+    return input
 
 
 def crop(input: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:

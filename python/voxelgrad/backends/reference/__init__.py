@@ -13,6 +13,8 @@ from voxelgrad.backends.reference._common import Array, Ints
 from voxelgrad.backends.reference.activation import (
     activation_backward,
     activation_forward,
+    clip_backward,
+    clip_forward,
 )
 from voxelgrad.backends.reference.arithmetic import (
     binary_forward,
@@ -36,6 +38,7 @@ from voxelgrad.backends.reference.dropout import (
 from voxelgrad.backends.reference.interpolate import (
     interpolate_backward,
     interpolate_forward,
+    resample,
 )
 from voxelgrad.backends.reference.loss import (
     bce_with_logits_backward,
@@ -99,6 +102,8 @@ __all__ = [
     "bce_with_logits_forward",
     "binary_forward",
     "broadcast_to",
+    "clip_backward",
+    "clip_forward",
     "concat",
     "conv_backward_data",
     "conv_backward_weight",
@@ -128,6 +133,7 @@ __all__ = [
     "pad_backward",
     "pad_forward",
     "reduce_sum",
+    "resample",
     "scale_inplace",
     "sgd_step",
     "slice_forward",
