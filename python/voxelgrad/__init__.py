@@ -28,6 +28,7 @@ __all__ = [
     "enable_grad",
     "get_num_threads",
     "gradcheck",
+    "interop",
     "load",
     "manual_seed",
     "models",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 # Rooms that are imported when they are first entered, so that `import voxelgrad` stays quick.
-_LAZY_MODULES = ("data", "models", "nn", "optim", "report", "train")
+_LAZY_MODULES = ("data", "interop", "models", "nn", "optim", "report", "train")
 _LAZY_FUNCTIONS = {"load": "voxelgrad.serialization", "save": "voxelgrad.serialization"}
 
 

@@ -123,12 +123,13 @@ class Function:
         self.needs_grad = needs_grad
         self.saved = ()
         self.check(*arrays)
-        output = self.forward(*arrays)
-        if not recorded:
-            return wrap(output, None)
-        self.edges = edges
-        self.hooks = None
-        return wrap(output, self)
+        output = wrap(self.forward(*arrays), self if recorded else None)
+        if recorded:
+            self.edges = edges
+            self.hooks = None
+        if mode.observer is not None:
+            mode.observer(self, arrays, output.data)
+        return output
 
     def input_name(self, index: int) -> str:
         """Return the name of input ``index`` for an error message."""

@@ -1,21 +1,32 @@
-"""Whether operations are recorded: ``no_grad`` and ``enable_grad``, thread by thread."""
+"""Whether operations are recorded, and observed, thread by thread."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
+Observer = Callable[[Any, "list[Any]", Any], None]
+
+
 class _Mode(threading.local):
-    """Whether this thread records operations."""
+    """Whether this thread records operations, and who is told of each.
+
+    Attributes:
+        enabled: Whether operations are recorded for ``backward``.
+        observer: Called with every op that has run: the ``Function``, its input arrays (None where
+            an optional one is missing), and its output array.
+    """
 
     enabled = True
+    observer: Observer | None = None
 
 
 mode = _Mode()
@@ -62,3 +73,13 @@ class enable_grad(_SetMode):
     """Record again inside a ``no_grad`` block: ``with enable_grad():`` or ``@enable_grad()``."""
 
     _value = True
+
+
+@contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """Tell ``observer`` of every op that runs in this thread inside the ``with`` block."""
+    previous, mode.observer = mode.observer, observer
+    try:
+        yield
+    finally:
+        mode.observer = previous
