@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from voxelgrad.interop.onnx.graph import Node, Port
+from voxelgrad.interop.onnx.layout import LAST
 
 _ON_IMAGES = {
     "AveragePool",
@@ -64,6 +65,12 @@ def find_images(inputs: list[Port], nodes: list[Node]) -> list[Port]:
     ]
 
 
+def _makes_channels_last(node: Node) -> bool:
+    """Return whether the node turns (N, C, *spatial) into (N, *spatial, C)."""
+    perm = node.attributes.get("perm")
+    return node.op == "Transpose" and bool(perm) and tuple(perm) == LAST.axes(len(perm))
+
+
 def _reaches_an_image_operator(name: str, users: dict[str, list[Node]]) -> bool:
     seen: set[str] = set()
     waiting = [name]
@@ -73,7 +80,7 @@ def _reaches_an_image_operator(name: str, users: dict[str, list[Node]]) -> bool:
             continue
         seen.add(current)
         for node in users.get(current, []):
-            if node.op in _ON_IMAGES:
+            if node.op in _ON_IMAGES or _makes_channels_last(node):
                 return True
             if node.op in _PASSING:
                 waiting.extend(output for output in node.outputs if output)

@@ -75,11 +75,12 @@ def read_model(model: Any) -> tuple[Graph, Arrays]:
         model = onnx.inliner.inline_local_functions(model)
     opset = _opset(model)
     arrays = _initializers(model.graph)
+    weights = set(arrays)
     nodes = [node for node in model.graph.node if not _is_constant(node, arrays)]
     _refuse_unknown(nodes)
     graph_nodes = _nodes(nodes, {port.name for port in model.graph.output})
     inputs = [_port(port) for port in model.graph.input if port.name not in arrays]
-    stored = describe(arrays, graph_nodes)
+    stored = describe(arrays, graph_nodes, fixed=set(arrays) - weights)
     used = {name for node in graph_nodes for name in node.inputs}
     used |= {port.name for port in model.graph.output}
     stored = {name: entry for name, entry in stored.items() if name in used}

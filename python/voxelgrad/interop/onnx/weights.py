@@ -29,15 +29,17 @@ _TRAINED: dict[str, dict[int, Layout]] = {
 }
 
 
-def describe(arrays: dict[str, NDArray[Any]], nodes: list[Node]) -> dict[str, Stored]:
+def describe(
+    arrays: dict[str, NDArray[Any]], nodes: list[Node], fixed: set[str]
+) -> dict[str, Stored]:
     """Return how each array is kept.
 
     Float arrays of one axis or more at a weight's place are parameters, in the layout that the
-    first operator to use them wants. All else is constant: single numbers, sizes, and the running
-    statistics of batch norms.
+    first operator to use them wants. All else is constant: single numbers, sizes, the running
+    statistics of batch norms, and what is in ``fixed`` (the file's own Constant nodes).
     """
     layouts: dict[str, Layout] = {}
-    constants: set[str] = set()
+    constants = set(fixed)
     for node in nodes:
         wanted = _wanted(node)
         for index, name in enumerate(node.inputs):

@@ -24,10 +24,7 @@ def _reshape(writer: Writer, function: Reshape, items: list[Any]) -> Item:
         lengths[0] = 0
     else:
         writer.batch_is_fixed = True
-    if keeps_batch and len(target) == 2:
-        lengths[1] = -1
-    elif item.ndim > 2:
-        writer.size_is_fixed = True
+    writer.size_is_fixed |= item.ndim > 2
     return writer.node("Reshape", [value.name, writer.integers(lengths)], target)
 
 

@@ -99,13 +99,20 @@ class Writer:
         return Item(shape, name, layout)
 
     def constant(self, array: Any, like: Array | None = None) -> str:
-        """Add a constant and return its name; ``like`` is the array whose name it takes."""
+        """Add an array and return its name.
+
+        What is ``like`` a parameter or buffer of the module becomes a weight of the file under that
+        name, all else a Constant node, so that an import knows what to train.
+        """
         array = np.ascontiguousarray(array).reshape(np.shape(array))
         base = self._weight_names.get(id(like)) if like is not None else None
-        name, number = base or f"constant_{len(self._initializers)}", 1
+        if base is None:
+            tensor = numpy_helper.from_array(array)
+            return self.node("Constant", [], array.shape, value=tensor).name
+        name, number = base, 1
         while name in self._initializers and not _same(self._initializers[name], array):
             number += 1
-            name = f"{base or 'constant'}_{number}"
+            name = f"{base}_{number}"
         self._initializers[name] = numpy_helper.from_array(array, name)
         return name
 
