@@ -13,7 +13,7 @@ from voxelgrad.random import manual_seed
 from voxelgrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from voxelgrad import data, models, nn, optim, report, train
+    from voxelgrad import data, interop, models, nn, optim, report, train
     from voxelgrad.serialization import load, save
 
 __version__ = "0.1.0"

@@ -75,8 +75,9 @@ def read_model(model: Any) -> tuple[Graph, Arrays]:
         model = onnx.inliner.inline_local_functions(model)
     opset = _opset(model)
     arrays = _initializers(model.graph)
+    nodes = [node for node in model.graph.node if not _is_copy_of_weight(node, arrays)]
     weights = set(arrays)
-    nodes = [node for node in model.graph.node if not _is_constant(node, arrays)]
+    nodes = [node for node in nodes if not _is_constant(node, arrays)]
     _refuse_unknown(nodes)
     graph_nodes = _nodes(nodes, {port.name for port in model.graph.output})
     inputs = [_port(port) for port in model.graph.input if port.name not in arrays]
@@ -123,6 +124,14 @@ def _array(tensor: Any, owner: str) -> NDArray[Any]:
         return array.astype(np.float32)
     except (TypeError, ValueError) as error:
         raise Refused(f"{owner} has dtype {array.dtype}, which voxelgrad does not have") from error
+
+
+def _is_copy_of_weight(node: Any, arrays: Arrays) -> bool:
+    """Take in a weight that an exporter has replaced by an Identity of another of equal values."""
+    if node.op_type != "Identity" or node.input[0] not in arrays:
+        return False
+    arrays[node.output[0]] = arrays[node.input[0]]
+    return True
 
 
 def _is_constant(node: Any, arrays: Arrays) -> bool:
