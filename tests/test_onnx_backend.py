@@ -15,7 +15,9 @@ with warnings.catch_warnings():
     _suite = onnx_backend.suite()
     _cases = _suite.test_cases
 
-NAMES = {f"{name}_cpu" for kind in ("node", "pytorch-converted") for name in onnx_backend.chosen(kind)}
+NAMES = {
+    f"{name}_cpu" for kind in ("node", "pytorch-converted") for name in onnx_backend.chosen(kind)
+}
 
 
 def _chosen_tests() -> dict[str, type]:

@@ -96,9 +96,7 @@ def image(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("opset", (17, 21))
 @pytest.mark.parametrize("name", CASES)
-def test_exported_models_compute_the_same_everywhere(
-    name: str, opset: int, tmp_path: Path
-) -> None:
+def test_exported_models_compute_the_same_everywhere(name: str, opset: int, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="compares with onnxruntime")
     make, small, other = CASES[name]
     model, path = trained(make, other), tmp_path / "model.onnx"
@@ -143,7 +141,7 @@ def test_export_leaves_the_mode_of_every_module(tmp_path: Path) -> None:
 def test_what_cannot_be_exported_is_refused_and_leaves_the_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"earlier")
-    with pytest.raises(ValueError, match="adaptive_avg_pool2d.*windows of several sizes"):
+    with pytest.raises(ValueError, match=r"adaptive_avg_pool2d.*windows of several sizes"):
         interop.export(nn.AdaptiveAvgPool2d(2), path, (1, 5, 4, 1))
     with pytest.raises(ValueError, match="opset is 16; choose 17"):
         interop.export(nn.ReLU(), path, (1, 5), opset=16)

@@ -13,9 +13,9 @@ from voxelgrad.grad_mode import observe
 
 pytest.importorskip("onnx", reason="reads ONNX files, and onnx is not installed")
 
-from onnx import helper  # noqa: E402
+from onnx import helper
 
-from onnx_files import write_model  # noqa: E402
+from onnx_files import write_model
 
 interop = vg.interop.onnx
 rng = np.random.default_rng(8)
@@ -132,7 +132,9 @@ def test_channels_last_graphs_are_not_copied(tmp_path: Path) -> None:
         helper.make_node("Transpose", ["b"], ["y"], perm=[0, 2, 3, 1]),
     ]
     model = interop.load(
-        write_model(tmp_path / "m.onnx", nodes, ["N", "H", "W", 2], {"w": normal(3, 2, 1, 1)}, output_rank=4)
+        write_model(
+            tmp_path / "m.onnx", nodes, ["N", "H", "W", 2], {"w": normal(3, 2, 1, 1)}, output_rank=4
+        )
     )
     seen: list[str] = []
     with observe(lambda function, arrays, output: seen.append(function.op)):

@@ -75,12 +75,8 @@ class MilesialUNet(nn.Module):
         self.down1 = nn.Sequential(nn.MaxPool2d(2), DoubleConv(width, 2 * width))
         self.down2 = nn.Sequential(nn.MaxPool2d(2), DoubleConv(2 * width, 4 * width))
         if bilinear:
-            self.up1: nn.Module = nn.Upsample(
-                scale_factor=2, mode="bilinear", align_corners=True
-            )
-            self.up2: nn.Module = nn.Upsample(
-                scale_factor=2, mode="bilinear", align_corners=True
-            )
+            self.up1: nn.Module = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+            self.up2: nn.Module = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         else:
             self.up1 = nn.ConvTranspose2d(4 * width, 4 * width, 2, 2)
             self.up2 = nn.ConvTranspose2d(2 * width, 2 * width, 2, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import voxelgrad
 from voxelgrad.cli.arguments import Commands, add_command, widths
 from voxelgrad.interop import onnx
-from voxelgrad.interop.onnx import export as onnx_export
+from voxelgrad.interop.onnx.exporting import NEWEST, OLDEST
 from voxelgrad.models import CNN, MLP, Model, UNet
 
 
@@ -59,9 +59,9 @@ image size may vary, unless --static is given.""",
         "--opset",
         type=int,
         default=17,
-        choices=range(onnx_export.OLDEST, onnx_export.NEWEST + 1),
+        choices=range(OLDEST, NEWEST + 1),
         metavar="N",
-        help=f"operator set, {onnx_export.OLDEST} to {onnx_export.NEWEST} (default: 17)",
+        help=f"operator set, {OLDEST} to {NEWEST} (default: 17)",
     )
     parser.add_argument("--static", action="store_true", help="fix batch and image size")
     parser.set_defaults(run=run_export)

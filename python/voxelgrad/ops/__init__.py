@@ -40,6 +40,9 @@ from voxelgrad.ops.dice import (
 from voxelgrad.ops.dropout import (
     dropout,
 )
+from voxelgrad.ops.index import (
+    getitem,
+)
 from voxelgrad.ops.interpolate import (
     interpolate,
     resample,
@@ -65,6 +68,8 @@ from voxelgrad.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
+)
+from voxelgrad.ops.pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
@@ -77,7 +82,6 @@ from voxelgrad.ops.pool import (
 from voxelgrad.ops.shape import (
     concat,
     crop,
-    getitem,
     pad,
     reshape,
     transpose,

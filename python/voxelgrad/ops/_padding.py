@@ -14,7 +14,7 @@ from voxelgrad.tensor import Tensor
 
 Pairs = tuple[tuple[int, int], ...]
 Padding = IntOrTuple | Sequence[Sequence[int]]
-"""Elements at both ends of every axis, at both ends of each axis, or ``(before, after)`` of each."""
+"""Elements at both ends of every axis, of each axis, or ``(before, after)`` of each axis."""
 
 
 def is_uneven(padding: Any) -> bool:
@@ -54,7 +54,7 @@ def pad_spatial(op: str, input: Any, pairs: Pairs, value: float = 0.0) -> Tensor
     return pad(tensor, ((0, 0), *pairs, (0, 0)), "constant", value)
 
 
-def split_uneven(op: str, input: Any, padding: Padding, rank: int) -> tuple[Any, Any]:
+def split_uneven(op: str, input: Any, padding: Any, rank: int) -> tuple[Any, IntOrTuple]:
     """Return input and padding of a convolution, the uneven part of the padding added already."""
     if not is_uneven(padding):
         return input, padding

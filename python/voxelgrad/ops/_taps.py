@@ -30,9 +30,7 @@ class Taps(NamedTuple):
         order = np.argsort(self.positions, kind="stable")
         counts = np.bincount(self.positions, minlength=length)
         starts = np.concatenate([[0], np.cumsum(counts)])
-        return Taps(
-            starts.astype(np.int32), outputs[order].astype(np.int32), self.weights[order]
-        )
+        return Taps(starts.astype(np.int32), outputs[order].astype(np.int32), self.weights[order])
 
 
 def dense_taps(positions: Array, weights: Array) -> Taps:

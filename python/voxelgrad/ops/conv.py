@@ -193,8 +193,8 @@ def conv1d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
-    input, padding = split_uneven("conv1d", input, padding, 1)
-    return Conv("conv1d", 1, stride, padding, dilation, groups).apply(input, weight, bias)
+    input, even = split_uneven("conv1d", input, padding, 1)
+    return Conv("conv1d", 1, stride, even, dilation, groups).apply(input, weight, bias)
 
 
 def conv2d(
@@ -226,8 +226,8 @@ def conv2d(
         ValueError: If shapes or settings do not fit.
         TypeError: If dtypes are mixed.
     """
-    input, padding = split_uneven("conv2d", input, padding, 2)
-    return Conv("conv2d", 2, stride, padding, dilation, groups).apply(input, weight, bias)
+    input, even = split_uneven("conv2d", input, padding, 2)
+    return Conv("conv2d", 2, stride, even, dilation, groups).apply(input, weight, bias)
 
 
 def conv3d(
@@ -257,8 +257,8 @@ def conv3d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
-    input, padding = split_uneven("conv3d", input, padding, 3)
-    return Conv("conv3d", 3, stride, padding, dilation, groups).apply(input, weight, bias)
+    input, even = split_uneven("conv3d", input, padding, 3)
+    return Conv("conv3d", 3, stride, even, dilation, groups).apply(input, weight, bias)
 
 
 def conv_transpose1d(

@@ -95,7 +95,10 @@ class Resample(Function):
                 raise ValueError(
                     f"resample: taps[{axis}] must have an output and as many positions as weights"
                 )
-            if taps.positions.size and not 0 <= taps.positions.min() <= taps.positions.max() < length:
+            if (
+                taps.positions.size
+                and not 0 <= taps.positions.min() <= taps.positions.max() < length
+            ):
                 raise ValueError(
                     f"resample: taps[{axis}] use positions {taps.positions.min()} to "
                     f"{taps.positions.max()}, but the axis has length {length} (input shape "

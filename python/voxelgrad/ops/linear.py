@@ -98,10 +98,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
         )
     left = a.reshape(1, -1) if a.ndim == 1 else a
     right = b.reshape(-1, 1) if b.ndim == 1 else b
-    if right.ndim == 2:
-        product = linear(left, transpose(right))
-    else:
-        product = _stacked(left, right)
+    product = linear(left, transpose(right)) if right.ndim == 2 else _stacked(left, right)
     shape = list(product.shape)
     if b.ndim == 1:
         del shape[-1]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from voxelgrad.interop.onnx.export import export
-from voxelgrad.interop.onnx.load import load
+from voxelgrad.interop.onnx.exporting import export
+from voxelgrad.interop.onnx.importing import load
 from voxelgrad.interop.onnx.model import OnnxModel
 
 __all__ = ["OnnxModel", "export", "load"]

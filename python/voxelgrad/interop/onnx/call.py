@@ -83,7 +83,7 @@ class Call:
         return self.value(index).array() if self.has(index) else None
 
     def ints(self, index: int, name: str = "") -> list[int] | None:
-        """Return input ``index``, or else attribute ``name``, as integers; None if both are missing.
+        """Return input ``index``, or else attribute ``name``, as integers; None without both.
 
         Operators got some settings as attributes in older sets and as inputs in newer ones.
         """

@@ -67,8 +67,8 @@ def find_images(inputs: list[Port], nodes: list[Node]) -> list[Port]:
 
 def _makes_channels_last(node: Node) -> bool:
     """Return whether the node turns (N, C, *spatial) into (N, *spatial, C)."""
-    perm = node.attributes.get("perm")
-    return node.op == "Transpose" and bool(perm) and tuple(perm) == LAST.axes(len(perm))
+    perm = tuple(node.attributes.get("perm", ()))
+    return node.op == "Transpose" and len(perm) > 2 and perm == LAST.axes(len(perm))
 
 
 def _reaches_an_image_operator(name: str, users: dict[str, list[Node]]) -> bool:

@@ -195,7 +195,11 @@ def _attribute(node: Any, entry: Any) -> Any:
         if array.size != 1:
             raise Refused(f"{owner} has {array.size} elements; one is understood")
         return {"dtype": array.dtype.name, "values": [array.item()]}
-    listed = list(value) if entry.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else None
+    listed = (
+        list(value)
+        if entry.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS)
+        else None
+    )
     if listed is None:
         raise Refused(f"{owner} is not understood; numbers and lists of them are")
     return listed

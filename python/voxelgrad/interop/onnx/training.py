@@ -21,7 +21,9 @@ Array = NDArray[Any]
 Step = Callable[[dict[str, Any], float, int, list[list[Array]]], list[list[Array]]]
 
 
-def _regularised(attributes: dict[str, Any], gradients: list[Array], xs: list[Array]) -> list[Array]:
+def _regularised(
+    attributes: dict[str, Any], gradients: list[Array], xs: list[Array]
+) -> list[Array]:
     weight = attributes.get("norm_coefficient", 0.0)
     return [(g + weight * x).astype(x.dtype) for g, x in zip(gradients, xs, strict=True)]
 

@@ -68,7 +68,7 @@ def _wanted(node: Node) -> dict[int, Layout]:
 
 
 def _fitting(layout: Layout, shape: tuple[int, ...]) -> Layout:
-    """Return ``layout`` if an array of this shape can lie so, else plain: its operator complains."""
+    """Return ``layout`` if an array of this shape can lie so, else plain (its operator objects)."""
     if layout.kind == "swapped":
         return layout if len(shape) == 2 else PLAIN
     if layout.kind == "transposed":

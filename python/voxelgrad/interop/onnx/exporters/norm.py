@@ -45,9 +45,7 @@ def _group_norm(writer: Writer, function: GroupNorm, items: list[Any]) -> Item:
     value, channels = writer.first(input), input.shape[-1:]
     if groups == channels[0]:
         names = [value.name, *_affine(writer, items, channels)]
-        return writer.node(
-            "InstanceNormalization", names, input.shape, LAST, epsilon=function.eps
-        )
+        return writer.node("InstanceNormalization", names, input.shape, LAST, epsilon=function.eps)
     if writer.opset >= 21:
         names = [value.name, *_affine(writer, items, channels)]
         settings = {"num_groups": groups, "epsilon": function.eps}

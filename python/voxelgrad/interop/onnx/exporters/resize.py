@@ -23,7 +23,9 @@ def _interpolate(writer: Writer, function: Interpolate, items: list[Any]) -> Ite
     else:
         settings["coordinate_transformation_mode"] = "half_pixel"
     scales = [out / n for n, out in zip(size, target, strict=True)]
-    if function.scale_factor is not None and all(n * s == round(n * s) for n, s in zip(size, scales, strict=True)):
+    if function.scale_factor is not None and all(
+        n * s == round(n * s) for n, s in zip(size, scales, strict=True)
+    ):
         names = [value.name, "", writer.constant(np.asarray([1.0, 1.0, *scales], np.float32))]
         return writer.node("Resize", names, shape, LAST, **settings)
     writer.size_is_fixed = True

@@ -34,12 +34,12 @@ def _elu(input: Tensor, call: Call) -> Tensor:
 
 def _selu(input: Tensor, call: Call) -> Tensor:
     alpha, gamma = call.attribute("alpha", _SELU_ALPHA), call.attribute("gamma", _SELU_GAMMA)
-    return ops.elu(input, alpha) * gamma
+    return ops.mul(ops.elu(input, alpha), gamma)
 
 
 def _hard_sigmoid(input: Tensor, call: Call) -> Tensor:
     alpha, beta = call.attribute("alpha", 0.2), call.attribute("beta", 0.5)
-    return ops.clip(input * alpha + beta, 0.0, 1.0)
+    return ops.clip(ops.add(ops.mul(input, alpha), beta), 0.0, 1.0)
 
 
 def _hard_swish(input: Tensor, call: Call) -> Tensor:
@@ -111,7 +111,7 @@ def _mask(call: Call, value: Value, ratio: float) -> np.ndarray:
     if seed is None:
         ones = Tensor(np.ones(value.shape, value.data.dtype))
         return np.asarray(ops.dropout(ones, ratio).numpy() > 0)
-    generator = np.random.RandomState(int(seed))  # noqa: NPY002 - the generator that ONNX names
+    generator = np.random.RandomState(int(seed))
     return np.asarray(generator.uniform(0.0, 1.0, value.shape) >= ratio)
 
 

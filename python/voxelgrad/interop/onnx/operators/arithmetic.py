@@ -94,9 +94,7 @@ def _sum(call: Call) -> Value:
     for index in range(1, len(call.inputs)):
         term = call.value(index)
         layout = common_layout(total, term)
-        total = Value(
-            ops.add(aligned(total, term, layout), aligned(term, total, layout)), layout
-        )
+        total = Value(ops.add(aligned(total, term, layout), aligned(term, total, layout)), layout)
     return total
 
 

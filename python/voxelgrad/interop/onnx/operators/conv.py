@@ -99,12 +99,8 @@ def _enlarged(
     after = [max(0, a) - s for (_, a), s in zip(cut, symmetric, strict=True)]
     if not any(before) and not any(after):
         return output
-    lengths = [
-        n - b - a for n, b, a in zip(output.shape[1:-1], before, after, strict=True)
-    ]
-    return ops.crop(
-        output, (0, *before, 0), (output.shape[0], *lengths, output.shape[-1])
-    )
+    lengths = [n - b - a for n, b, a in zip(output.shape[1:-1], before, after, strict=True)]
+    return ops.crop(output, (0, *before, 0), (output.shape[0], *lengths, output.shape[-1]))
 
 
 OPERATORS: dict[str, Handler] = {"Conv": _conv, "ConvTranspose": _conv_transpose}

@@ -33,4 +33,3 @@ def _matmul(call: Call) -> Value:
 
 
 OPERATORS: dict[str, Handler] = {"Gemm": _gemm, "MatMul": _matmul}
-

@@ -23,7 +23,9 @@ def _scores(value: Value) -> Tensor:
     return value.tensor(LAST).reshape(-1, shape[1])
 
 
-def _negative_log_likelihood(call: Call, log_probabilities: Tensor, shape: tuple[int, ...]) -> Value:
+def _negative_log_likelihood(
+    call: Call, log_probabilities: Tensor, shape: tuple[int, ...]
+) -> Value:
     labels, weights = call.array(1), call.optional(2)
     classes = shape[1]
     if labels is None or labels.dtype.kind not in "iu" or labels.shape != (shape[0], *shape[2:]):

@@ -22,9 +22,7 @@ def _batch_norm(call: Call) -> tuple[Value | None, ...]:
     mean, variance = call.tensor(3).numpy(), call.tensor(4).numpy()
     if call.attribute("training_mode", 0):
         return _training_batch_norm(call, Value(input, layout), (weight, bias), keep, eps)
-    output = ops.batch_norm(
-        input, mean, variance, weight, bias, call.training, 1.0 - keep, eps
-    )
+    output = ops.batch_norm(input, mean, variance, weight, bias, call.training, 1.0 - keep, eps)
     return (Value(output, layout),)
 
 

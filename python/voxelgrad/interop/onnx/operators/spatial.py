@@ -1,4 +1,4 @@
-"""Settings that convolutions and poolings share: kernels, strides, and the many kinds of padding."""
+"""Settings that convolutions and poolings share: kernels, strides, many kinds of padding."""
 
 from __future__ import annotations
 
