@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from voxelgrad.autograd import Function
 from voxelgrad.ops._arguments import Shape, as_axis, as_ints, as_tensor
 from voxelgrad.tensor import Array, Tensor
