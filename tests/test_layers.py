@@ -39,14 +39,16 @@ ALLOWED = {
     "serialization": {"nn", "models"},
     "tensor": {"autograd", "ops"},
     "autograd": {"tensor"},
-    "backends": set(),
+    "backends": {"dtypes"},
     "config": {"backends"},
+    "dtypes": set(),
     "grad_mode": set(),
+    "precision": {"dtypes"},
     "random": set(),
     "files": set(),
 }
-SHARED = {"files", "random", "backends", "grad_mode", "serialization"}
-FOUNDATION = {"backends", "random", "files"}
+SHARED = {"dtypes", "precision", "files", "random", "backends", "grad_mode", "serialization"}
+FOUNDATION = {"backends", "dtypes", "files", "precision", "random"}
 
 
 def room_of(path: Path) -> str:

@@ -115,6 +115,14 @@ VALUE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: ops.batch_norm(IMAGE, MEAN, VAR, momentum=1.5),
         r"momentum is 1\.5",
     ),
+    "batch_norm activation": (
+        lambda: ops.batch_norm(IMAGE, MEAN, VAR, activation="tanh"),
+        r"batch_norm: activation is 'tanh'; choose None, relu or leaky_relu",
+    ),
+    "layer_norm slope": (
+        lambda: ops.layer_norm(IMAGE, 3, activation="leaky_relu", negative_slope=np.inf),
+        "layer_norm: negative_slope is inf; it must be finite",
+    ),
     "instance_norm one position": (lambda: ops.instance_norm(t(2, 1, 1, 3)), "fewer than two"),
     "group_norm groups": (lambda: ops.group_norm(IMAGE, 2), "num_groups is 2, but .* 3 channels"),
     "layer_norm shape": (lambda: ops.layer_norm(IMAGE, 4), r"normalized_shape is \(4,\)"),
@@ -236,7 +244,7 @@ VALUE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 TYPE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "mixed dtypes": (
         lambda: ops.conv2d(IMAGE, t(4, 3, 3, 3, dtype=np.float32)),
-        r"conv2d: input is float64 but weight is float32; .*astype\(np\.float64\)",
+        r"conv2d: input is float64 but weight is float32; .*astype\(\"float64\"\)",
     ),
     "mixed operands": (lambda: t(2) + t(2, dtype=np.float32), "add: .* float64 .* float32"),
     "mixed list": (
@@ -255,6 +263,14 @@ TYPE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "running list": (
         lambda: ops.batch_norm(IMAGE, [0, 0, 0], VAR),  # type: ignore[arg-type]
         "running_mean must be a numpy array of floats",
+    ),
+    "running half": (
+        lambda: ops.batch_norm(IMAGE, MEAN.astype(np.float16), VAR),
+        "running_mean must be .* float32 or float64; got float16",
+    ),
+    "running strided": (
+        lambda: ops.batch_norm(IMAGE, np.zeros(6)[::2], VAR),
+        "running_mean has gaps in memory",
     ),
     "no array": (lambda: ops.relu("image"), "Tensor: data has dtype"),  # type: ignore[arg-type]
     "slope kind": (lambda: ops.leaky_relu(IMAGE, "steep"), "negative_slope must be a number"),  # type: ignore[arg-type]

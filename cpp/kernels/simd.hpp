@@ -1,5 +1,6 @@
 // Vectors of float for *.isa.cpp files: 4, 8 or 16 lanes after the level that the file is compiled
-// for, on the compiler's vector extensions. Everything has internal linkage.
+// for, on the compiler's vector extensions. Everything has internal linkage. Arrays of bfloat16 are
+// widened when they are loaded and rounded to the nearest when they are stored.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,8 @@
 #if defined(__SSE__)
 #include <immintrin.h>
 #endif
+
+#include "core/bf16.hpp"
 
 #ifndef VOXELGRAD_ISA
 #error "simd.hpp is for *.isa.cpp files only"
@@ -26,7 +29,10 @@ constexpr int lanes = 4;
 
 typedef float Vec __attribute__((vector_size(lanes * 4)));
 typedef std::int32_t IntVec __attribute__((vector_size(lanes * 4)));
+typedef std::uint32_t BitVec __attribute__((vector_size(lanes * 4)));
+typedef std::uint16_t ShortVec __attribute__((vector_size(lanes * 2)));
 typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), may_alias));
+typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), aligned(2), may_alias));
 
 [[gnu::always_inline]] inline Vec load(const float* p) {
     return *reinterpret_cast<const VecUnaligned*>(p);
@@ -34,6 +40,48 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
 [[gnu::always_inline]] inline void store(float* p, Vec v) {
     *reinterpret_cast<VecUnaligned*>(p) = v;
 }
+
+// Conversions by intrinsics where the compiler's own would go by quarters of a vector.
+[[gnu::always_inline]] inline Vec widen(ShortVec bits) {
+#if defined(__AVX512F__)
+    return (Vec)((BitVec)_mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)bits) << 16);
+#elif defined(__AVX2__)
+    return (Vec)((BitVec)_mm256_cvtepu16_epi32((__m128i)bits) << 16);
+#else
+    return (Vec)(__builtin_convertvector(bits, BitVec) << 16);
+#endif
+}
+
+#if defined(__AVX512BW__)
+[[gnu::always_inline]] inline ShortVec narrow(Vec v) {
+    const __m512i bits = (__m512i)v, one = _mm512_set1_epi32(1);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    __m512i kept = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF));
+    kept = _mm512_mask_add_epi32(kept, odd, kept, one);
+    kept = _mm512_mask_or_epi32(kept, nan, bits, _mm512_set1_epi32(0x400000));
+    // Words 1, 3, 5, ...: the upper halves.
+    const __m512i places = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0x1F001D, 0x1B0019, 0x170015,
+                                            0x130011, 0xF000D, 0xB0009, 0x70005, 0x30001);
+    const __m512i upper = _mm512_maskz_permutexvar_epi16(0xFFFFFFFF, places, kept);
+    ShortVec result;
+    std::memcpy(&result, &upper, sizeof result);
+    return result;
+}
+#else
+[[gnu::always_inline]] inline ShortVec narrow(Vec v) {
+    const BitVec bits = (BitVec)v, nearest = bits + 0x7FFF + (bits >> 16 & 1);
+    const BitVec kept = v == v ? nearest : (bits | 0x400000);
+    return __builtin_convertvector(kept >> 16, ShortVec);
+}
+#endif
+[[gnu::always_inline]] inline Vec load(const bf16* p) {
+    return widen(*reinterpret_cast<const ShortUnaligned*>(p));
+}
+[[gnu::always_inline]] inline void store(bf16* p, Vec v) {
+    *reinterpret_cast<ShortUnaligned*>(p) = narrow(v);
+}
+
 // A store past the cache, for what is not read again soon; p is aligned to the vector. Follow the
 // last one with stream_fence before another thread may read.
 [[gnu::always_inline]] inline void stream(float* p, Vec v) {
@@ -47,12 +95,26 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
     store(p, v);
 #endif
 }
+[[gnu::always_inline]] inline void stream(bf16* p, Vec v) {
+    const ShortVec bits = narrow(v);
+#if defined(__AVX512F__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)bits);
+#elif defined(__AVX2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)bits);
+#else
+    std::memcpy(p, &bits, sizeof bits);
+#endif
+}
 [[gnu::always_inline]] inline void stream_fence() {
 #if defined(__SSE__)
     _mm_sfence();
 #endif
 }
-[[gnu::always_inline]] inline Vec splat(float x) { return Vec{} + x; }
+// x - 0 is x, so that this is one broadcast; 0 + x would turn -0 into 0 and be an addition.
+[[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
+
+// Fetches a cache line that is read soon into the second-level cache.
+[[gnu::always_inline]] inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
@@ -64,15 +126,45 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
     std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
 }
 
+[[gnu::always_inline]] inline Vec load_first(const bf16* p, int n) {
+    ShortVec bits{};
+    std::memcpy(&bits, p, static_cast<std::size_t>(n) * 2);
+    return widen(bits);
+}
+[[gnu::always_inline]] inline void store_first(bf16* p, Vec v, int n) {
+    const ShortVec bits = narrow(v);
+    std::memcpy(p, &bits, static_cast<std::size_t>(n) * 2);
+}
+
 // A whole vector, or its first n lanes at the end of a run; n may exceed `lanes`.
-[[gnu::always_inline]] inline Vec load_some(const float* p, std::int64_t n) {
+template <class T>
+[[gnu::always_inline]] inline Vec load_some(const T* p, std::int64_t n) {
     return n >= lanes ? load(p) : load_first(p, static_cast<int>(n));
 }
-[[gnu::always_inline]] inline void store_some(float* p, Vec v, std::int64_t n) {
+template <class T>
+[[gnu::always_inline]] inline void store_some(T* p, Vec v, std::int64_t n) {
     if (n >= lanes)
         store(p, v);
     else
         store_first(p, v, static_cast<int>(n));
+}
+
+// store_some, but whole vectors past the cache if that is wanted.
+template <class T>
+[[gnu::always_inline]] inline void put_some(T* p, Vec v, std::int64_t n, bool past_cache) {
+    if (past_cache && n >= lanes)
+        stream(p, v);
+    else
+        store_some(p, v, n);
+}
+
+// load_some in a pass over a long run: asks for what comes later as well. The processor foresees a
+// run by itself, but falls behind where there is some arithmetic between the loads.
+template <class T>
+[[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
+    constexpr std::uintptr_t ahead = 2048;  // bytes
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead));
+    return load_some(p, n);
 }
 
 // Calls body(i, n) for every vector of a run; n < lanes for the last one only. In the loop over

@@ -44,11 +44,23 @@ GatherPhase fine_phase(const ConvGeometry& g, const std::int64_t* remainder) {
         }
         phase.taps.push_back(tap);
     });
+    std::reverse(phase.taps.begin(), phase.taps.end());
     find_range(phase);
     return phase;
 }
 
 }  // namespace
+
+std::int64_t run_of_taps(const GatherPhase& phase) {
+    const std::vector<GatherTap>& taps = phase.taps;
+    const auto same_row = [&](const GatherTap& tap) {
+        return tap.offset[0] == taps[0].offset[0] && tap.offset[1] == taps[0].offset[1];
+    };
+    std::size_t run = 1;
+    for (; run < taps.size() && same_row(taps[run]); ++run)
+        if (taps[run].offset[2] != taps[run - 1].offset[2] + 1) return 1;
+    return static_cast<std::int64_t>(run);
+}
 
 GatherPhase gather_coarse_from_fine(const ConvGeometry& g) {
     GatherPhase phase{};
@@ -75,6 +87,25 @@ std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& g) {
         for (r[1] = 0; r[1] < last[1]; ++r[1])
             for (r[2] = 0; r[2] < last[2]; ++r[2]) phases.push_back(fine_phase(g, r));
     return phases;
+}
+
+GatherPhase merged(const std::vector<GatherPhase>& phases) {
+    GatherPhase whole{};
+    bool seen = false;
+    for (const GatherPhase& phase : phases)
+        for (int a = 0; a < conv_axes; ++a) {
+            whole.unit[a] = phase.unit[a];
+            whole.count[a] = std::max(whole.count[a], phase.count[a]);
+        }
+    for (const GatherPhase& phase : phases) {
+        if (phase.taps.empty()) continue;
+        for (int a = 0; a < conv_axes; ++a) {
+            whole.low[a] = seen ? std::min(whole.low[a], phase.low[a]) : phase.low[a];
+            whole.high[a] = seen ? std::max(whole.high[a], phase.high[a]) : phase.high[a];
+        }
+        seen = true;
+    }
+    return whole;
 }
 
 }  // namespace voxelgrad

@@ -35,7 +35,8 @@ WindowAxis table(int64_t source, int64_t target, const Integers& starts, const I
 
 }  // namespace
 
-void resample(View<const float> input, View<float> output, const std::vector<Integers>& starts,
+template <class T>
+void resample(View<const T> input, View<T> output, const std::vector<Integers>& starts,
               const std::vector<Integers>& positions,
               const std::vector<View<const float>>& weights) {
     check_window_images("resample", input, output);
@@ -49,5 +50,10 @@ void resample(View<const float> input, View<float> output, const std::vector<Int
     }
     window_sum({input[0], std::move(axes), input.last()}, input.data, output.data);
 }
+
+template void resample(View<const float>, View<float>, const std::vector<Integers>&,
+                       const std::vector<Integers>&, const std::vector<View<const float>>&);
+template void resample(View<const bf16>, View<bf16>, const std::vector<Integers>&,
+                       const std::vector<Integers>&, const std::vector<View<const float>>&);
 
 }  // namespace voxelgrad

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/bf16.hpp"
 #include "core/view.hpp"
 
 namespace voxelgrad {
 
-void resample(View<const float> input, View<float> output,
+template <class T>
+void resample(View<const T> input, View<T> output,
               const std::vector<View<const std::int32_t>>& starts,
               const std::vector<View<const std::int32_t>>& positions,
               const std::vector<View<const float>>& weights);

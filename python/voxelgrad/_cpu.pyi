@@ -4,12 +4,15 @@ What the functions compute is said in the headers of cpp/ops; the arrays' shapes
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
+_BFloats: TypeAlias = NDArray[ml_dtypes.bfloat16]
+_Images: TypeAlias = _Floats | _BFloats  # all of one call the same
 _Doubles: TypeAlias = NDArray[np.float64]
 _Labels: TypeAlias = NDArray[np.int64]
 _Positions: TypeAlias = NDArray[np.int32]
@@ -25,18 +28,23 @@ def isa_name() -> str: ...
 def isa_names() -> list[str]: ...
 def set_isa(name: str) -> None: ...
 def run_fma(rounds: int) -> int: ...
+def run_tiles(rounds: int) -> int: ...
 def run_bandwidth(kind: str, a: _Floats, b: _Floats, output: _Floats, rounds: int) -> int: ...
-def activation_forward(kind: str, input: _Floats, output: _Floats, alpha: float) -> None: ...
+def activation_forward(kind: str, input: _Images, output: _Images, alpha: float) -> None: ...
 def activation_backward(
-    kind: str, grad_output: _Floats, saved: _Floats, grad_input: _Floats, alpha: float
+    kind: str, grad_output: _Images, saved: _Images, grad_input: _Images, alpha: float
 ) -> None: ...
-def clip_forward(input: _Floats, output: _Floats, low: float, high: float) -> None: ...
+def clip_forward(input: _Images, output: _Images, low: float, high: float) -> None: ...
 def clip_backward(
-    grad_output: _Floats, input: _Floats, grad_input: _Floats, low: float, high: float
+    grad_output: _Images, input: _Images, grad_input: _Images, low: float, high: float
 ) -> None: ...
-def binary_forward(kind: str, a: _Floats, b: _Floats, output: _Floats) -> None: ...
-def broadcast_to(input: _Floats, output: _Floats, scale: float) -> None: ...
-def reduce_sum(input: _Floats, output: _Floats, scale: float) -> None: ...
+def binary_forward(kind: str, a: _Images, b: _Images, output: _Images) -> None: ...
+def broadcast_to(input: _Images, output: _Images, scale: float) -> None: ...
+def reduce_sum(input: _Images, output: _Images, scale: float) -> None: ...
+@overload
+def cast(input: _Floats, output: _BFloats) -> None: ...
+@overload
+def cast(input: _BFloats, output: _Floats) -> None: ...
 def softmax_forward(input: _Floats, output: _Floats, log: bool) -> None: ...
 def softmax_backward(
     grad_output: _Floats, output: _Floats, grad_input: _Floats, log: bool
@@ -95,7 +103,7 @@ def dice_backward(
     grad_probabilities: _Floats,
     ignore_index: int,
 ) -> None: ...
-def dropout(input: _Floats, output: _Floats, p: float, seed: int) -> None: ...
+def dropout(input: _Images, output: _Images, p: float, seed: int) -> None: ...
 def sgd_step(
     params: Sequence[_Floats],
     grads: Sequence[_Floats],
@@ -122,27 +130,27 @@ def squared_norm(arrays: Sequence[_Floats]) -> float: ...
 def scale_inplace(arrays: Sequence[_Floats], factor: float) -> None: ...
 def all_finite(array: _Floats) -> bool: ...
 def conv_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_backward_data(
-    grad_output: _Floats,
+    grad_output: _Images,
     weight: _Floats,
-    grad_input: _Floats,
+    grad_input: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_backward_weight(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     grad_weight: _Floats,
     grad_bias: _Floats | None,
     stride: tuple[int, ...],
@@ -151,27 +159,27 @@ def conv_backward_weight(
     groups: int,
 ) -> None: ...
 def conv_transpose_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_transpose_backward_data(
-    grad_output: _Floats,
+    grad_output: _Images,
     weight: _Floats,
-    grad_input: _Floats,
+    grad_input: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_transpose_backward_weight(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     grad_weight: _Floats,
     grad_bias: _Floats | None,
     stride: tuple[int, ...],
@@ -180,11 +188,11 @@ def conv_transpose_backward_weight(
     groups: int,
 ) -> None: ...
 def linear_forward(
-    input: _Floats, weight: _Floats, bias: _Floats | None, output: _Floats
+    input: _Images, weight: _Floats, bias: _Floats | None, output: _Images
 ) -> None: ...
-def linear_backward_data(grad_output: _Floats, weight: _Floats, grad_input: _Floats) -> None: ...
+def linear_backward_data(grad_output: _Images, weight: _Floats, grad_input: _Images) -> None: ...
 def linear_backward_weight(
-    grad_output: _Floats, input: _Floats, grad_weight: _Floats, grad_bias: _Floats | None
+    grad_output: _Images, input: _Images, grad_weight: _Floats, grad_bias: _Floats | None
 ) -> None: ...
 def set_conv_algorithm(name: str) -> None: ...
 def resample_linear(
@@ -214,104 +222,136 @@ def adjust_intensity(
     shift: _Floats,
 ) -> None: ...
 def batch_norm_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     mean: _Floats,
     invstd: _Floats,
+    eps: float,
+    activation: str,
+    alpha: float,
+) -> None: ...
+def batch_norm_update(
+    mean: _Floats,
+    invstd: _Floats,
+    running_mean: _Floats | _Doubles,
+    running_var: _Floats | _Doubles,
+    count: int,
+    momentum: float,
     eps: float,
 ) -> None: ...
 def batch_norm_apply(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    output: _Floats,
+    output: _Images,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def batch_norm_backward(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     weight: _Floats | None,
+    bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    grad_input: _Floats | None,
+    grad_input: _Images | None,
     grad_weight: _Floats | None,
     grad_bias: _Floats | None,
     training: bool,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def group_norm_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     mean: _Floats,
     invstd: _Floats,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None: ...
-def group_norm_backward(
-    grad_output: _Floats,
-    input: _Floats,
+def group_norm_apply(
+    input: _Images,
     weight: _Floats | None,
+    bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    grad_input: _Floats | None,
+    output: _Images,
+    activation: str,
+    alpha: float,
+) -> None: ...
+def group_norm_backward(
+    grad_output: _Images,
+    input: _Images,
+    weight: _Floats | None,
+    bias: _Floats | None,
+    mean: _Floats,
+    invstd: _Floats,
+    grad_input: _Images | None,
     grad_weight: _Floats | None,
     grad_bias: _Floats | None,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def max_pool_forward(
-    input: _Floats,
-    output: _Floats,
+    input: _Images,
+    output: _Images,
     indices: _MaxIndices,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> None: ...
 def max_pool_backward(
-    grad_output: _Floats,
+    grad_output: _Images,
     indices: _MaxIndices,
-    grad_input: _Floats,
+    grad_input: _Images,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> None: ...
 def avg_pool_forward(
-    input: _Floats,
-    output: _Floats,
+    input: _Images,
+    output: _Images,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     count_include_pad: bool,
 ) -> None: ...
 def avg_pool_backward(
-    grad_output: _Floats,
-    grad_input: _Floats,
+    grad_output: _Images,
+    grad_input: _Images,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     count_include_pad: bool,
 ) -> None: ...
-def adaptive_avg_pool_forward(input: _Floats, output: _Floats) -> None: ...
-def adaptive_avg_pool_backward(grad_output: _Floats, grad_input: _Floats) -> None: ...
-def transpose(input: _Floats, output: _Floats, axes: tuple[int, ...]) -> None: ...
-def concat(inputs: Sequence[_Floats], output: _Floats, axis: int) -> None: ...
-def slice_forward(input: _Floats, output: _Floats, start: tuple[int, ...]) -> None: ...
+def adaptive_avg_pool_forward(input: _Images, output: _Images) -> None: ...
+def adaptive_avg_pool_backward(grad_output: _Images, grad_input: _Images) -> None: ...
+def transpose(input: _Images, output: _Images, axes: tuple[int, ...]) -> None: ...
+def concat(inputs: Sequence[_Images], output: _Images, axis: int) -> None: ...
+def split(input: _Images, outputs: Sequence[_Images], axis: int) -> None: ...
+def slice_forward(input: _Images, output: _Images, start: tuple[int, ...]) -> None: ...
 def pad_forward(
-    input: _Floats, output: _Floats, before: tuple[int, ...], mode: str, value: float
+    input: _Images, output: _Images, before: tuple[int, ...], mode: str, value: float
 ) -> None: ...
 def pad_backward(
-    grad_output: _Floats, grad_input: _Floats, before: tuple[int, ...], mode: str
+    grad_output: _Images, grad_input: _Images, before: tuple[int, ...], mode: str
 ) -> None: ...
 def interpolate_forward(
-    input: _Floats, output: _Floats, mode: str, align_corners: bool
+    input: _Images, output: _Images, mode: str, align_corners: bool
 ) -> None: ...
 def interpolate_backward(
-    grad_output: _Floats, grad_input: _Floats, mode: str, align_corners: bool
+    grad_output: _Images, grad_input: _Images, mode: str, align_corners: bool
 ) -> None: ...
 def resample(
-    input: _Floats,
-    output: _Floats,
+    input: _Images,
+    output: _Images,
     starts: Sequence[_Positions],
     positions: Sequence[_Positions],
     weights: Sequence[_Floats],

@@ -3,7 +3,8 @@
 Every op is a ``Function``: ``check``, ``forward`` and ``backward`` beside each other. Applying one
 to tensors that require gradients makes the instance a node of the graph: it holds edges to the
 nodes that made its inputs and the arrays its ``backward`` needs, nothing else, so an intermediate
-result lives only as long as somebody needs it.
+result lives only as long as somebody needs it. What is cheap to compute again (a norm with its
+activation) is not kept for the ops that follow: they keep the node that made it.
 
 Arrays that a node saved are the ones the forward pass used, not copies: changing ``tensor.data`` in
 place between forward and backward changes the gradients without an error.
@@ -18,14 +19,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from voxelgrad.backends import backend_of
+from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from voxelgrad.grad_mode import mode
 from voxelgrad.tensor import Array, Tensor, wrap
 
 Node: TypeAlias = "Function | Tensor"
 """What an edge points to: the op that made an input, or the leaf tensor that gets a gradient."""
-
-_FLOAT32 = np.dtype(np.float32)
-_FLOAT64 = np.dtype(np.float64)
 
 
 class Function:
@@ -52,10 +51,17 @@ class Function:
     input_names: tuple[str, ...] = ("input",)
     """Names of the array arguments, for errors."""
 
+    parameters_from: int = 1_000_000
+    """Index of the first input that is a parameter: it stays float32 beside bfloat16 images."""
+
     passes_gradient: bool = False
     """True where ``backward`` may return ``grad_output`` itself, or a view of it, as the gradient
     of an input. All other ops return arrays that nobody else holds, and these may be added to in
     place."""
+
+    can_rebuild: bool = False
+    """Whether ``rebuild`` computes the output again, from what is saved anyway, in one cheap pass
+    and to the same bits (a subclass may make it a slot)."""
 
     backend: ModuleType
     needs_grad: list[bool]
@@ -74,6 +80,19 @@ class Function:
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         """Return a gradient for each input, ``None`` where ``needs_grad`` asks for none."""
         raise NotImplementedError
+
+    def rebuild(self) -> Array:
+        """Return the output once more; where ``can_rebuild`` says so, until ``backward`` ran."""
+        raise NotImplementedError
+
+    def keep(self, index: int, array: Array) -> Array | Function:
+        """Return what to save of input ``index``; ``restore`` makes an array of it again.
+
+        That is the op that made it, if it can do so once more: then the array need not live until
+        the backward pass.
+        """
+        node = self.edges[index]
+        return node if isinstance(node, Function) and node.can_rebuild else array
 
     def apply(self, *inputs: Tensor | None) -> Tensor:
         """Run the op and record it if an input requires gradients.
@@ -108,7 +127,7 @@ class Function:
             if dtype is None:
                 dtype = array.dtype
             elif array.dtype is not dtype:
-                self._refuse_mixed(dtype, array.dtype, len(arrays) - 1)
+                self._check_mixed(dtype, array.dtype, len(arrays) - 1)
             if recording and tensor.requires_grad:
                 recorded = True
                 node = tensor.node
@@ -117,15 +136,15 @@ class Function:
             else:
                 edges.append(None)
                 needs_grad.append(False)
-        if dtype is not _FLOAT32 and dtype is not _FLOAT64:
-            self._refuse_dtype(dtype)
+        if dtype is not FLOAT32 and dtype is not FLOAT64:
+            self._check_dtype(dtype, arrays)
         self.backend = backend_of(arrays[0])
         self.needs_grad = needs_grad
+        self.edges = edges
         self.saved = ()
         self.check(*arrays)
         output = wrap(self.forward(*arrays), self if recorded else None)
         if recorded:
-            self.edges = edges
             self.hooks = None
         if mode.observer is not None:
             mode.observer(self, arrays, output.data)
@@ -136,22 +155,31 @@ class Function:
         names = self.input_names
         return names[index] if index < len(names) else f"{names[-1]}[{index}]"
 
-    def _refuse_mixed(self, first: Any, other: Any, index: int) -> None:
-        if first == other:
+    def _check_mixed(self, first: np.dtype[Any], other: np.dtype[Any], index: int) -> None:
+        name, wanted, rule = self.input_name(index), first, "all must have one dtype"
+        if first == BFLOAT16 and index >= self.parameters_from:
+            wanted, rule = FLOAT32, "parameters stay float32 beside bfloat16 images"
+        if other != wanted:
+            raise TypeError(
+                f"{self.op}: {self.input_name(0)} is {first} but {name} is {other}; {rule}, so "
+                f'convert {name} with .astype("{wanted}")'
+            )
+
+    def _check_dtype(self, dtype: np.dtype[Any] | None, arrays: list[Array | None]) -> None:
+        for index, array in enumerate(arrays[self.parameters_from :], self.parameters_from):
+            if array is not None and dtype == BFLOAT16:
+                self._check_mixed(BFLOAT16, array.dtype, index)
+        if dtype in (FLOAT32, FLOAT64, BFLOAT16):
             return
-        name = self.input_name(index)
         raise TypeError(
-            f"{self.op}: {self.input_name(0)} is {first} but {name} is {other}; all must have one "
-            f"dtype, so convert one of them, e.g. Tensor({name}.numpy().astype(np.{first}))"
+            f"{self.op}: {self.input_name(0)} has dtype {dtype}, but ops compute on float32 and "
+            f"bfloat16 (or float64, by the reference backend); convert it with .astype(np.float32)"
         )
 
-    def _refuse_dtype(self, dtype: Any) -> None:
-        if dtype in (_FLOAT32, _FLOAT64):
-            return
-        raise TypeError(
-            f"{self.op}: {self.input_name(0)} has dtype {dtype}, but ops compute on float32 (or "
-            f"float64, by the reference backend); convert it with .astype(np.float32)"
-        )
+
+def restore(kept: Array | Function) -> Array:
+    """Return the array that ``Function.keep`` was given; a backward pass lets it go again."""
+    return kept.rebuild() if isinstance(kept, Function) else kept
 
 
 def run_backward(root: Tensor, grad: Any = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.bench.cases import Case
+from voxelgrad.dtypes import as_dtype
 
 Passes = dict[str, Callable[[], object]]
 
@@ -17,15 +18,16 @@ def prepare_kernel(case: Case, settings: Mapping[str, Any]) -> Passes:
 
     Args:
         case: The layer.
-        settings: ``algorithm`` forces a convolution algorithm by name.
+        settings: ``algorithm`` forces a convolution algorithm by name; ``dtype`` of the images.
     """
     from voxelgrad.backends import cpu
 
     cpu.set_conv_algorithm(settings.get("algorithm") or "")
     rng = np.random.default_rng(0)
-    x = rng.standard_normal(case.input_shape, dtype=np.float32)
-    g = rng.standard_normal(case.output_shape, dtype=np.float32)
-    y, grad_x = cpu.empty(g.shape), cpu.empty(x.shape)
+    dtype = as_dtype("bench", settings.get("dtype", "float32"))
+    x = rng.standard_normal(case.input_shape, dtype=np.float32).astype(dtype)
+    g = rng.standard_normal(case.output_shape, dtype=np.float32).astype(dtype)
+    y, grad_x = cpu.empty(g.shape, dtype), cpu.empty(x.shape, dtype)
     if case.weight_shape:
         weight = rng.standard_normal(case.weight_shape, dtype=np.float32)
         return _convolution(cpu, case, x, weight, g, y, grad_x)
@@ -68,9 +70,22 @@ def _avg_pool(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Pass
 def _batch_norm(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
     scale, shift, mean, invstd, grad_scale, grad_shift = np.ones((6, case.channels), np.float32)
     return {
-        "forward": lambda: cpu.batch_norm_forward(x, scale, shift, y, mean, invstd, 1e-5),
+        "forward": lambda: cpu.batch_norm_forward(
+            x, scale, shift, y, mean, invstd, 1e-5, "identity", 0.0
+        ),
         "backward": lambda: cpu.batch_norm_backward(
-            g, x, scale, mean, invstd, grad_x, grad_scale, grad_shift, True
+            g,
+            x,
+            scale,
+            shift,
+            mean,
+            invstd,
+            grad_x,
+            grad_scale,
+            grad_shift,
+            True,
+            "identity",
+            0.0,
         ),
     }
 
@@ -79,9 +94,11 @@ def _instance_norm(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) ->
     scale, shift, grad_scale, grad_shift = np.ones((4, case.channels), np.float32)
     mean, invstd = np.ones((2, case.batch, case.channels), np.float32)
     return {
-        "forward": lambda: cpu.group_norm_forward(x, scale, shift, y, mean, invstd, 1e-5),
+        "forward": lambda: cpu.group_norm_forward(
+            x, scale, shift, y, mean, invstd, 1e-5, "identity", 0.0
+        ),
         "backward": lambda: cpu.group_norm_backward(
-            g, x, scale, mean, invstd, grad_x, grad_scale, grad_shift
+            g, x, scale, shift, mean, invstd, grad_x, grad_scale, grad_shift, "identity", 0.0
         ),
     }
 
@@ -98,16 +115,12 @@ def _add(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
 
 
 def _concat(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
-    other, grad_other = x.copy(), cpu.empty(x.shape)
-    origin = (0,) * x.ndim
-    half = (*origin[:-1], x.shape[-1])
-
-    def backward() -> None:
-        cpu.slice_forward(g, grad_x, origin)
-        cpu.slice_forward(g, grad_other, half)
-
+    other, grad_other = x.copy(), cpu.empty(x.shape, x.dtype)
     axis = x.ndim - 1
-    return {"forward": lambda: cpu.concat([x, other], y, axis), "backward": backward}
+    return {
+        "forward": lambda: cpu.concat([x, other], y, axis),
+        "backward": lambda: cpu.split(g, [grad_x, grad_other], axis),
+    }
 
 
 def _interpolate(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
+from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import (
     IntOrTuple,
     Shape,
@@ -124,7 +125,7 @@ class Resample(Function):
             target,
             [taps.starts for taps in tables],
             [taps.positions for taps in tables],
-            [taps.weights.astype(source.dtype) for taps in tables],
+            [taps.weights.astype(parameter_dtype(source.dtype)) for taps in tables],
         )
 
 

@@ -14,6 +14,7 @@ from voxelgrad import ops
 from voxelgrad.data import ArrayDataset, Batch, DataLoader, Dataset
 from voxelgrad.grad_mode import no_grad
 from voxelgrad.nn import Module
+from voxelgrad.precision import autocast
 from voxelgrad.tensor import Tensor
 from voxelgrad.train.metrics import Metric
 
@@ -60,7 +61,11 @@ def loader_of(data: Data, batch_size: int, owner: str) -> DataLoader:
 
 
 def predict(
-    model: Module, data: Data, batch_size: int = 8, mirror: bool = False
+    model: Module,
+    data: Data,
+    batch_size: int = 8,
+    mirror: bool = False,
+    precision: str = "float32",
 ) -> Iterator[Prediction]:
     """Yield a prediction for each image, in the order of the data.
 
@@ -72,10 +77,11 @@ def predict(
         mirror: Average the probabilities over all mirror images, along every set of spatial axes:
             steadier, and four (2D) or eight (3D) times the work (nnU-Net's test-time augmentation,
             Isensee et al. 2021).
+        precision: "float32", or "bf16" to compute under ``autocast``.
     """
     for batch in loader_of(data, batch_size, "predict"):
         axes = range(1, batch.image.ndim - 1) if mirror else ()
-        probabilities = _mirrored(model, batch.image, axes)
+        probabilities = _mirrored(model, batch.image, axes, precision)
         for index, (case, name) in enumerate(zip(batch.cases, batch.names, strict=True)):
             yield Prediction(probabilities[index], case, name)
 
@@ -86,6 +92,7 @@ def evaluate(
     metrics: Sequence[Metric] = (),
     loss: Loss | None = None,
     batch_size: int = 8,
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """Return the figures over all of ``data``: ``loss`` (mean over images) and one for each metric.
 
@@ -95,6 +102,7 @@ def evaluate(
         metrics: Reset first; afterwards they hold the cases one by one.
         loss: Called with logits and labels; None leaves it out.
         batch_size: Images at a time, where ``data`` is not a loader.
+        precision: "float32", or "bf16" to compute under ``autocast``.
 
     Raises:
         ValueError: If the data has no labels, or a metric refuses the shapes or classes.
@@ -104,7 +112,7 @@ def evaluate(
     total, count = 0.0, 0
     for batch in loader_of(data, batch_size, "evaluate"):
         labels = labels_of(batch, "evaluate")
-        logits = _logits(model, batch.image)
+        logits = _logits(model, batch.image, precision)
         if loss is not None:
             with no_grad():
                 total += loss(logits, labels).item() * len(batch)
@@ -115,8 +123,8 @@ def evaluate(
     return figures
 
 
-def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
-    """Return the model's output; images whose size it does not take are padded meanwhile.
+def logits_of(model: Module, images: NDArray[np.float32], precision: str = "float32") -> Tensor:
+    """Return the output in float32; images whose size the model does not take are padded meanwhile.
 
     A U-Net needs sizes that its poolings divide (``model.divisor``): the image's edge is repeated
     up to the next such size, and the logits are cropped back, so that the added voxels count
@@ -125,13 +133,17 @@ def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
     Args:
         model: Gives (N, *spatial, K), or (N, K) for a classifier.
         images: (N, *spatial, C).
+        precision: "float32", or "bf16" to compute under ``autocast``.
     """
     divisor = int(getattr(model, "divisor", 1))
     extra = [-size % divisor for size in images.shape[1:-1]]
-    if not any(extra):
-        return model(Tensor(images))
-    padded = np.pad(images, [(0, 0), *((0, more) for more in extra), (0, 0)], mode="edge")
-    logits = model(Tensor(padded))
+    padded = images
+    if any(extra):
+        padded = np.pad(images, [(0, 0), *((0, more) for more in extra), (0, 0)], mode="edge")
+    with autocast(precision):
+        logits = model(Tensor(padded)).astype("float32")
+    if padded is images:
+        return logits
     size = (*images.shape[:-1], logits.shape[-1])
     return ops.crop(logits, (0,) * len(size), size)
 
@@ -165,7 +177,7 @@ def classes_of(scores: NDArray[Any]) -> Any:
 
 
 def _mirrored(
-    model: Module, images: NDArray[np.float32], axes: Iterable[int]
+    model: Module, images: NDArray[np.float32], axes: Iterable[int], precision: str
 ) -> NDArray[np.float32]:
     """Return probabilities, averaged over the images mirrored along every set of ``axes``."""
     axes = tuple(axes)
@@ -173,7 +185,7 @@ def _mirrored(
     total: NDArray[np.float32] | None = None
     for flip in mirrors:
         turned = np.ascontiguousarray(np.flip(images, flip))
-        probabilities = probabilities_of(_logits(model, turned))
+        probabilities = probabilities_of(_logits(model, turned, precision))
         if probabilities.ndim == images.ndim:
             probabilities = np.flip(probabilities, flip)
         total = np.array(probabilities) if total is None else total + probabilities
@@ -182,12 +194,12 @@ def _mirrored(
     return total
 
 
-def _logits(model: Module, images: NDArray[np.float32]) -> Tensor:
+def _logits(model: Module, images: NDArray[np.float32], precision: str) -> Tensor:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with no_grad():
-            return logits_of(model, images)
+            return logits_of(model, images, precision)
     finally:
         for module, training in modes.items():
             module.training = training

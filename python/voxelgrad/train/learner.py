@@ -13,6 +13,7 @@ import numpy as np
 
 from voxelgrad import random
 from voxelgrad.data import Batch, DataLoader, Dataset
+from voxelgrad.dtypes import as_dtype
 from voxelgrad.nn import Module
 from voxelgrad.optim import Optimizer, Schedule, clip_grad_norm
 from voxelgrad.train import inference
@@ -46,6 +47,8 @@ class Learner:
         clip_norm: Largest norm of the gradients; None does not clip.
         batch_size: Images in a step, where ``train_data`` is a dataset; also for validation.
         seed: Order of the images, where ``train_data`` is a dataset.
+        precision: Format of the images inside the network: "float32", or "bf16" for ``autocast``,
+            in training, evaluation and prediction.
 
     Attributes:
         epoch: Complete epochs.
@@ -72,6 +75,7 @@ class Learner:
         clip_norm: float | None = None,
         batch_size: int = 8,
         seed: int = 0,
+        precision: str = "float32",
     ) -> None:
         if schedule_every not in ("batch", "epoch"):
             raise ValueError(
@@ -88,6 +92,8 @@ class Learner:
         self.schedule_every = schedule_every
         self.clip_norm = clip_norm
         self.batch_size = batch_size
+        as_dtype("Learner", precision)
+        self.precision = precision
         self.epoch = self.batch = self.step = self.epochs = 0
         self.last_loss = math.nan
         self.history: list[dict[str, Any]] = []
@@ -142,11 +148,13 @@ class Learner:
 
     def evaluate(self, data: inference.Data) -> dict[str, Any]:
         """Return ``loss`` and each metric over all of ``data``; see ``inference.evaluate``."""
-        return inference.evaluate(self.model, data, self.metrics, self.loss, self.batch_size)
+        return inference.evaluate(
+            self.model, data, self.metrics, self.loss, self.batch_size, self.precision
+        )
 
     def predict(self, data: inference.Data) -> Iterator[inference.Prediction]:
         """Yield a prediction for each image; see ``inference.predict``."""
-        return inference.predict(self.model, data, self.batch_size)
+        return inference.predict(self.model, data, self.batch_size, precision=self.precision)
 
     def stop(self, reason: str) -> None:
         """Ask for the training to end after the epoch under way."""
@@ -222,7 +230,8 @@ class Learner:
     def _train_step(self, batch: Batch) -> None:
         labels = inference.labels_of(batch, "Learner.fit")
         self.optimizer.zero_grad()
-        loss = self.loss(inference.logits_of(self.model, batch.image), labels)
+        logits = inference.logits_of(self.model, batch.image, self.precision)
+        loss = self.loss(logits, labels)
         self.last_loss = loss.item()
         if not math.isfinite(self.last_loss):
             raise NonFiniteError(self._diagnosis(batch, f"the loss is {self.last_loss}"))
@@ -262,13 +271,7 @@ class Learner:
 
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None
-        figures = inference.evaluate(
-            self.model,
-            self.validation,
-            self.metrics,
-            self.loss,
-            self.batch_size,
-        )
+        figures = self.evaluate(self.validation)
         return {
             f"validation_{name}": float(value)
             for name, value in figures.items()

@@ -21,6 +21,9 @@ from voxelgrad.backends.reference.arithmetic import (
     broadcast_to,
     reduce_sum,
 )
+from voxelgrad.backends.reference.cast import (
+    cast,
+)
 from voxelgrad.backends.reference.conv import (
     conv_backward_data,
     conv_backward_weight,
@@ -56,6 +59,8 @@ from voxelgrad.backends.reference.norm import (
     batch_norm_apply,
     batch_norm_backward,
     batch_norm_forward,
+    batch_norm_update,
+    group_norm_apply,
     group_norm_backward,
     group_norm_forward,
 )
@@ -79,6 +84,7 @@ from voxelgrad.backends.reference.shape import (
     pad_backward,
     pad_forward,
     slice_forward,
+    split,
     transpose,
 )
 from voxelgrad.backends.reference.softmax import (
@@ -98,10 +104,12 @@ __all__ = [
     "batch_norm_apply",
     "batch_norm_backward",
     "batch_norm_forward",
+    "batch_norm_update",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
     "binary_forward",
     "broadcast_to",
+    "cast",
     "clip_backward",
     "clip_forward",
     "concat",
@@ -121,6 +129,7 @@ __all__ = [
     "empty",
     "focal_backward",
     "focal_forward",
+    "group_norm_apply",
     "group_norm_backward",
     "group_norm_forward",
     "interpolate_backward",
@@ -139,6 +148,7 @@ __all__ = [
     "slice_forward",
     "softmax_backward",
     "softmax_forward",
+    "split",
     "squared_norm",
     "transpose",
     "zeros",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelgrad.dtypes import is_floating
 from voxelgrad.interop.onnx.call import Call
 from voxelgrad.interop.onnx.graph import Graph, Node, Port, Stored
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
@@ -147,9 +148,9 @@ def _attribute_name(name: str, weights: Module) -> str:
 def _data(item: Any) -> Tensor | NDArray[Any]:
     """Return an input as a tensor if it holds floats, else as a numpy array."""
     if isinstance(item, Tensor):
-        return item if item.dtype.kind == "f" else item.numpy()
+        return item if is_floating(item.dtype) else item.numpy()
     array = np.asarray(item)
-    return Tensor(array) if array.dtype.kind == "f" else array
+    return Tensor(array) if is_floating(array.dtype) else array
 
 
 def _last_uses(graph: Graph) -> list[list[str]]:

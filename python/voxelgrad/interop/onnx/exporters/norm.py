@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,20 @@ def _affine(writer: Writer, items: list[Any], shape: tuple[int, ...]) -> list[st
         writer.constant(default(shape, dtype)) if item is None else writer.weight(item)
         for item, default in ((weight, np.ones), (bias, np.zeros))
     ]
+
+
+def _activated(write: Callable[..., Item]) -> Callable[..., Item]:
+    """Return an exporter that adds the activation which the norm computed in the same pass."""
+
+    def run(writer: Writer, function: Any, items: list[Any]) -> Item:
+        item = write(writer, function, items)
+        if function.activation == "identity":
+            return item
+        op = {"relu": "Relu", "leaky_relu": "LeakyRelu"}[function.activation]
+        slope = {"alpha": function.alpha} if op == "LeakyRelu" else {}
+        return writer.node(op, [item.name], item.shape, item.layout, **slope)
+
+    return run
 
 
 def _batch_norm(writer: Writer, function: BatchNorm, items: list[Any]) -> Item:
@@ -89,4 +104,8 @@ def _layer_norm(writer: Writer, function: LayerNorm, items: list[Any]) -> Item:
     )
 
 
-EXPORTERS = {BatchNorm: _batch_norm, GroupNorm: _group_norm, LayerNorm: _layer_norm}
+EXPORTERS = {
+    BatchNorm: _activated(_batch_norm),
+    GroupNorm: _activated(_group_norm),
+    LayerNorm: _activated(_layer_norm),
+}
