@@ -148,3 +148,38 @@ def test_dropout_drops_in_training_only(tmp_path: Path) -> None:
     x = np.ones((2, 50), np.float32)
     np.testing.assert_array_equal(model(x).numpy(), x)
     assert set(np.unique(model.train()(x).numpy())) == {0.0, 2.0}
+
+
+def test_a_norm_takes_the_relu_after_it_into_its_pass(tmp_path: Path) -> None:
+    model = interop.load(small_network(tmp_path / "m.onnx"))
+    seen: list[str] = []
+    with observe(lambda function, arrays, output: seen.append(function.op)):
+        model(normal(1, 4, 4, 3))
+    assert seen[:3] == ["conv2d", "batch_norm", "concat"]
+
+
+def test_a_norm_whose_result_is_used_twice_keeps_it(tmp_path: Path) -> None:
+    scale = {
+        name: np.full(3, value, np.float32)
+        for name, value in zip("sbmv", (2, 1, 0, 1), strict=True)
+    }
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", *scale], ["a"]),
+        helper.make_node("Relu", ["a"], ["c"]),
+        helper.make_node("Add", ["a", "c"], ["y"]),
+    ]
+    path = write_model(tmp_path / "m.onnx", nodes, ["N", 3, "H"], scale, output_rank=3)
+    x = np.asarray([[[-1.0, 0.0, 2.0]]], np.float32)
+    found = interop.load(path)(x).numpy()
+    np.testing.assert_allclose(found, [[[-1.0, 2.0, 10.0]]], rtol=1e-4)
+
+
+def test_an_imported_network_runs_and_trains_in_bfloat16(tmp_path: Path) -> None:
+    model = interop.load(small_network(tmp_path / "m.onnx")).train()
+    images, labels = normal(8, 6, 6, 3), np.arange(8) % 2
+    expected = ops.cross_entropy(model(images), labels).item()
+    with vg.autocast("bfloat16"):
+        loss = ops.cross_entropy(model(images), labels)
+    loss.backward()
+    assert abs(loss.item() - expected) < 0.02 * expected + 0.02
+    assert all(parameter.grad is not None for parameter in model.parameters())

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import ops
+from voxelgrad.dtypes import BFLOAT16
 from voxelgrad.tensor import Tensor
 
 Shape = tuple[int, ...]
@@ -123,6 +124,13 @@ class Value:
         if isinstance(self.data, Tensor):
             return self.layout.restore(self.data).numpy()  # type: ignore[no-any-return]
         return self.data
+
+
+def same_format(*tensors: Tensor) -> list[Tensor]:
+    """Return the tensors in one number format: bfloat16 if one of them is, as in ``autocast``."""
+    if not any(tensor.dtype == BFLOAT16 for tensor in tensors):
+        return list(tensors)
+    return [ops.cast(tensor, BFLOAT16) for tensor in tensors]
 
 
 def moved(array: Any, axes: Shape) -> Any:

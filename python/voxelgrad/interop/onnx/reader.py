@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import external_data_helper, numpy_helper
 
+from voxelgrad.interop.onnx.fusion import fuse_activations
 from voxelgrad.interop.onnx.graph import Graph, Node, Port
 from voxelgrad.interop.onnx.operators import OPERATORS
 from voxelgrad.interop.onnx.ports import find_images
@@ -79,11 +80,12 @@ def read_model(model: Any) -> tuple[Graph, Arrays]:
     weights = set(arrays)
     nodes = [node for node in nodes if not _is_constant(node, arrays)]
     _refuse_unknown(nodes)
-    graph_nodes = _nodes(nodes, {port.name for port in model.graph.output})
+    outputs = {port.name for port in model.graph.output}
+    graph_nodes = fuse_activations(_nodes(nodes, outputs), outputs)
     inputs = [_port(port) for port in model.graph.input if port.name not in arrays]
     stored = describe(arrays, graph_nodes, fixed=set(arrays) - weights)
     used = {name for node in graph_nodes for name in node.inputs}
-    used |= {port.name for port in model.graph.output}
+    used |= outputs
     stored = {name: entry for name, entry in stored.items() if name in used}
     graph = Graph(
         opset,

@@ -8,7 +8,7 @@ import numpy as np
 
 from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
-from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
+from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value, same_format
 from voxelgrad.tensor import Tensor
 
 _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
@@ -62,10 +62,11 @@ def _clip(call: Call) -> Value:
 def _prelu(call: Call) -> Value:
     value, slope = call.value(0), call.value(1)
     if value.ndim < 3:
-        return Value(ops.prelu(value.tensor(), slope.tensor()))
+        return Value(ops.prelu(*same_format(value.tensor(), slope.tensor())))
     # Against an image (N, C, *spatial) a slope (C, 1, 1) lacks the leading axis.
     aligned = slope.tensor().reshape((1,) * (value.ndim - slope.ndim) + slope.shape)
-    return Value(ops.prelu(value.tensor(LAST), LAST.store(aligned)), LAST)
+    operands = same_format(value.tensor(LAST), LAST.store(aligned))
+    return Value(ops.prelu(*operands), LAST)
 
 
 def _softmax(function: Callable[[Tensor, int], Tensor]) -> Handler:

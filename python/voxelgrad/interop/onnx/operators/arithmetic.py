@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
-from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout, Value
+from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout, Value, same_format
 from voxelgrad.tensor import Tensor
 
 IntegerFunction = Callable[[Any, Any], Any]
@@ -33,7 +33,8 @@ def _binary(
         if not a.is_float and not b.is_float:
             return Value(np.asarray(integers(a.array(), b.array())))
         layout = common_layout(a, b)
-        return Value(function(aligned(a, b, layout), aligned(b, a, layout)), layout)
+        operands = same_format(aligned(a, b, layout), aligned(b, a, layout))
+        return Value(function(*operands), layout)
 
     return run
 
@@ -94,7 +95,8 @@ def _sum(call: Call) -> Value:
     for index in range(1, len(call.inputs)):
         term = call.value(index)
         layout = common_layout(total, term)
-        total = Value(ops.add(aligned(total, term, layout), aligned(term, total, layout)), layout)
+        operands = same_format(aligned(total, term, layout), aligned(term, total, layout))
+        total = Value(ops.add(*operands), layout)
     return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
-from voxelgrad.interop.onnx.layout import PLAIN, SWAPPED, Value
+from voxelgrad.interop.onnx.layout import PLAIN, SWAPPED, Value, same_format
 
 
 def _gemm(call: Call) -> Value:
@@ -20,7 +20,7 @@ def _gemm(call: Call) -> Value:
     product = ops.linear(a, b)
     output = product if alpha == 1.0 else product * alpha
     if bias is not None:
-        output = output + (bias if beta == 1.0 else bias * beta)
+        output = ops.add(*same_format(output, bias if beta == 1.0 else bias * beta))
     return Value(output)
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
+from voxelgrad.interop.onnx.fusion import ACTIVATION, SLOPE
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
 from voxelgrad.tensor import Tensor
+
+
+def _activation(call: Call) -> tuple[Any, ...]:
+    """Return what ops take for the activation that ``fusion`` has put into the norm."""
+    kind = call.attribute(ACTIVATION)
+    return () if kind is None else (kind, call.attribute(SLOPE, 0.01))
 
 
 def _batch_norm(call: Call) -> tuple[Value | None, ...]:
@@ -22,7 +30,9 @@ def _batch_norm(call: Call) -> tuple[Value | None, ...]:
     mean, variance = call.tensor(3).numpy(), call.tensor(4).numpy()
     if call.attribute("training_mode", 0):
         return _training_batch_norm(call, Value(input, layout), (weight, bias), keep, eps)
-    output = ops.batch_norm(input, mean, variance, weight, bias, call.training, 1.0 - keep, eps)
+    output = ops.batch_norm(
+        input, mean, variance, weight, bias, call.training, 1.0 - keep, eps, *_activation(call)
+    )
     return (Value(output, layout),)
 
 
@@ -47,7 +57,8 @@ def _training_batch_norm(
 
 def _instance_norm(call: Call) -> Value:
     eps = float(call.attribute("epsilon", 1e-5))
-    return Value(ops.instance_norm(call.image(), call.tensor(1), call.tensor(2), eps), LAST)
+    tensors = call.image(), call.tensor(1), call.tensor(2)
+    return Value(ops.instance_norm(*tensors, eps, *_activation(call)), LAST)
 
 
 def _group_norm(call: Call) -> Value:
@@ -59,7 +70,7 @@ def _group_norm(call: Call) -> Value:
         weight = (weight.reshape(groups, 1) * ones).reshape(-1)
         bias = (bias.reshape(groups, 1) * ones).reshape(-1)
     eps = float(call.attribute("epsilon", 1e-5))
-    return Value(ops.group_norm(input, groups, weight, bias, eps), LAST)
+    return Value(ops.group_norm(input, groups, weight, bias, eps, *_activation(call)), LAST)
 
 
 def _layer_norm(call: Call) -> tuple[Value | None, ...]:
@@ -67,7 +78,7 @@ def _layer_norm(call: Call) -> tuple[Value | None, ...]:
     axis = call.axis(call.attribute("axis", -1), input.ndim)
     shape, eps = input.shape[axis:], float(call.attribute("epsilon", 1e-5))
     weight, bias = (_broadcast(tensor, shape) for tensor in (call.optional(1), call.optional(2)))
-    output = Value(ops.layer_norm(input, shape, weight, bias, eps))
+    output = Value(ops.layer_norm(input, shape, weight, bias, eps, *_activation(call)))
     if not call.wants(1) and not call.wants(2):
         return (output,)
     axes = tuple(range(axis, input.ndim))

@@ -9,7 +9,7 @@ import numpy as np
 
 from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler, one_of
-from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
+from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value, same_format
 from voxelgrad.tensor import Tensor
 
 _PAD_MODES = ("constant", "reflect", "edge", "wrap")
@@ -65,7 +65,8 @@ def _concat(call: Call) -> Value:
         return Value(np.concatenate([value.array() for value in values], axis))
     layout = LAST if any(value.layout == LAST for value in values) else PLAIN
     place = layout.axes(ndim).index(axis)
-    return Value(ops.concat([value.tensor(layout) for value in values], place), layout)
+    tensors = same_format(*(value.tensor(layout) for value in values))
+    return Value(ops.concat(tensors, place), layout)
 
 
 def _pad(call: Call) -> Value:
