@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,18 @@ def test_a_foreign_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(ValueError, match=r"m\.onnx: it (is no ONNX file|breaks a rule)"):
         interop.load(tmp_path / "m.onnx")
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "onnx"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for room in ("reader", "exporters", "exporters.writer"):
+        monkeypatch.delitem(sys.modules, f"voxelgrad.interop.onnx.{room}", raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'voxelgrad\[onnx\]'"):
+        interop.load(tmp_path / "m.onnx")
+    with pytest.raises(ImportError, match=r"pip install 'voxelgrad\[onnx\]'"):
+        interop.export(vg.nn.ReLU(), tmp_path / "m.onnx", (1, 2))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -150,6 +150,8 @@ def _data(item: Any) -> Tensor | NDArray[Any]:
     if isinstance(item, Tensor):
         return item if is_floating(item.dtype) else item.numpy()
     array = np.asarray(item)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     return Tensor(array) if is_floating(array.dtype) else array
 
 

@@ -6,6 +6,7 @@ from voxelgrad.interop.onnx.call import Handler
 from voxelgrad.interop.onnx.operators import (
     activation,
     arithmetic,
+    composed,
     conv,
     convert,
     index,
@@ -21,6 +22,7 @@ from voxelgrad.interop.onnx.operators import (
 _FAMILIES = (
     activation,
     arithmetic,
+    composed,
     conv,
     convert,
     index,

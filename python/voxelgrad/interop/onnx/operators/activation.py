@@ -61,6 +61,9 @@ def _clip(call: Call) -> Value:
 
 def _prelu(call: Call) -> Value:
     value, slope = call.value(0), call.value(1)
+    if call.opset < 7 and slope.ndim == 1 and value.ndim > 2:
+        # Before sets had broadcasting, slopes belonged to the channels.
+        slope = Value(slope.tensor().reshape(-1, *(1,) * (value.ndim - 2)))
     if value.ndim < 3:
         return Value(ops.prelu(*same_format(value.tensor(), slope.tensor())))
     # Against an image (N, C, *spatial) a slope (C, 1, 1) lacks the leading axis.

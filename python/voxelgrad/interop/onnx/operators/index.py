@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from voxelgrad import ops
+from voxelgrad.autograd import Function
 from voxelgrad.interop.onnx.call import Call, Handler
-from voxelgrad.interop.onnx.layout import Value
+from voxelgrad.interop.onnx.layout import Value, same_format
+from voxelgrad.interop.onnx.operators.shape import expanded, taken
 from voxelgrad.tensor import Tensor
 
 _MOST = 1 << 24
@@ -36,16 +38,11 @@ def _gather(call: Call) -> Value:
         raise ValueError(f"indices reach {indices.max()}, but axis {axis} has length {length}")
     if not value.is_float:
         return Value(np.take(value.array(), indices, axis))
-    if indices.size > 1:
-        raise ValueError(
-            f"indices have shape {indices.shape}; of tensors only one element along an axis can be "
-            f"gathered"
-        )
-    place = value.layout.axes(value.ndim).index(axis)
-    first = int(indices.reshape(-1)[0]) % length
-    part = value.tensor(value.layout)[(slice(None),) * place + (slice(first, first + 1),)]
+    part = taken(value, axis, [int(i) % length for i in indices.reshape(-1)])
+    if indices.ndim == 1:
+        return part
     shape = value.shape[:axis] + indices.shape + value.shape[axis + 1 :]
-    return Value(Value(part, value.layout).tensor().reshape(shape))
+    return Value(part.tensor().reshape(shape))
 
 
 def _constant_of_shape(call: Call) -> Value:
@@ -75,14 +72,48 @@ def _logical_not(call: Call) -> Value:
     return Value(np.logical_not(call.value(0).array()))
 
 
+class Select(Function):
+    """One of two tensors by a condition; what is not chosen may be infinite."""
+
+    __slots__ = ("condition",)
+    input_names = ("the first operand", "the second operand")
+    op = "where"
+
+    def __init__(self, condition: NDArray[Any]) -> None:
+        self.condition = condition
+
+    def forward(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        """Return the chosen elements; all three have one shape."""
+        return np.where(self.condition, a, b)
+
+    def backward(self, grad_output: NDArray[Any]) -> tuple[NDArray[Any] | None, ...]:
+        """Send each gradient to where its element came from."""
+        zero = np.zeros((), grad_output.dtype)
+        return (
+            np.where(self.condition, grad_output, zero),
+            np.where(self.condition, zero, grad_output),
+        )
+
+
 def _where(call: Call) -> Value:
-    """Choose between two inputs by a condition; of tensors, by multiplying with it."""
     condition, a, b = (call.value(i) for i in range(3))
     if not a.is_float and not b.is_float:
         return Value(np.where(condition.array(), a.array(), b.array()))
-    first, second = a.tensor(), b.tensor()
-    chosen = Tensor(condition.array().astype(first.dtype))
-    return Value(ops.add(first * chosen, second * ops.sub(1.0, chosen)))
+    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    chosen = np.broadcast_to(condition.array(), shape)
+    operands = [expanded(tensor, shape) for tensor in same_format(a.tensor(), b.tensor())]
+    return Value(Select(chosen).apply(*operands))
+
+
+def _modulo(call: Call) -> Value:
+    """Return the rest of a division, with the sign of the divisor or (fmod) of the dividend."""
+    if any(call.value(i).is_float for i in range(2)):
+        raise ValueError("the rest of a division of floats has no gradient; integers are taken")
+    function = np.fmod if call.attribute("fmod", 0) else np.mod
+    a, b = call.value(0).array(), call.value(1).array()
+    if np.any(b == 0):
+        raise ValueError("an integer is divided by 0")
+    return Value(np.asarray(function(a, b)))
 
 
 OPERATORS: dict[str, Handler] = {
@@ -94,7 +125,7 @@ OPERATORS: dict[str, Handler] = {
     "GreaterOrEqual": _comparison(np.greater_equal),
     "Less": _comparison(np.less),
     "LessOrEqual": _comparison(np.less_equal),
-    "Mod": _comparison(np.mod),
+    "Mod": _modulo,
     "Not": _logical_not,
     "Or": _comparison(np.logical_or),
     "Range": _range,

@@ -11,6 +11,7 @@ from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
 from voxelgrad.interop.onnx.fusion import ACTIVATION, SLOPE
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
+from voxelgrad.interop.onnx.operators.shape import expanded
 from voxelgrad.tensor import Tensor
 
 
@@ -93,7 +94,7 @@ def _broadcast(tensor: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
         return tensor
     if tensor.size == math.prod(shape):
         return tensor.reshape(shape)
-    return tensor + Tensor(np.zeros(shape, tensor.dtype))
+    return expanded(tensor, shape)
 
 
 OPERATORS: dict[str, Handler] = {

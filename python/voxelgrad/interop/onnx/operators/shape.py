@@ -12,6 +12,7 @@ from voxelgrad.interop.onnx.call import Call, Handler, one_of
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value, same_format
 from voxelgrad.tensor import Tensor
 
+_MOST_SLICES = 4096
 _PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
 
@@ -133,8 +134,26 @@ def _slice(call: Call) -> Value:
         keys[call.axis(axis, value.ndim)] = slice(start, end, step)
     if not value.is_float:
         return Value(np.ascontiguousarray(value.array()[tuple(keys)]))
+    for axis, key in enumerate(keys):
+        if key.step not in (None, 1):
+            places = list(range(value.shape[axis]))[key]
+            value, keys[axis] = taken(value, axis, places), slice(None)
     stored = tuple(keys[axis] for axis in value.layout.axes(value.ndim))
     return Value(ops.getitem(value.tensor(value.layout), stored), value.layout)
+
+
+def taken(value: Value, axis: int, places: list[int]) -> Value:
+    """Return the elements at ``places`` along an axis of a tensor, joined from slices."""
+    if len(places) > _MOST_SLICES:
+        raise ValueError(
+            f"{len(places)} elements are picked one by one; at most {_MOST_SLICES} can be"
+        )
+    place = value.layout.axes(value.ndim).index(axis)
+    tensor = value.tensor(value.layout)
+    if not places:
+        return Value(tensor[(slice(None),) * place + (slice(0, 0),)], value.layout)
+    parts = [tensor[(slice(None),) * place + (slice(i, i + 1),)] for i in places]
+    return Value(ops.concat(parts, place), value.layout)
 
 
 def _split(call: Call) -> tuple[Value, ...]:
@@ -164,10 +183,12 @@ def _expand(call: Call) -> Value:
     shape = np.broadcast_shapes(value.shape, tuple(wanted))
     if not value.is_float:
         return Value(np.ascontiguousarray(np.broadcast_to(value.array(), shape)))
-    if shape == value.shape:
-        return value
-    tensor = value.tensor()
-    return Value(tensor + Tensor(np.zeros(shape, tensor.dtype)))
+    return value if shape == value.shape else Value(expanded(value.tensor(), shape))
+
+
+def expanded(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return ``tensor`` repeated to ``shape``, as broadcasting does."""
+    return tensor if tensor.shape == shape else tensor + Tensor(np.zeros(shape, tensor.dtype))
 
 
 OPERATORS: dict[str, Handler] = {
