@@ -31,7 +31,8 @@ def conv(**attributes: Any) -> Any:
 
 def with_attribute(op: str, inputs: list[str], rank: int = 2, **attributes: Any) -> Any:
     nodes = [helper.make_node(op, inputs, ["y"], name="only", **attributes)]
-    return make_model(nodes, ["N", 3], output_rank=rank)
+    shape = ["N", 3, "H", "W"][:rank]
+    return make_model(nodes, shape, {"w": W.transpose(1, 0, 2, 3)}, output_rank=rank)
 
 
 def with_claimed_size() -> Any:
@@ -113,6 +114,12 @@ FAILS: dict[str, tuple[Callable[[], Any], tuple[int, ...], str]] = {
     "auto_pad": (lambda: conv(auto_pad="SAME"), (1, 5, 5, 3), "auto_pad is 'SAME'"),
     "kernel": (lambda: conv(kernel_shape=[5, 5]), (1, 5, 5, 3), r"kernel_shape is \[5, 5\]"),
     "group": (lambda: conv(group=0), (1, 5, 5, 3), "groups is 0"),
+    "huge pads": (lambda: conv(pads=[0, 0, 2**40, 2**40]), (1, 5, 5, 3), "sizes look damaged"),
+    "huge stride": (
+        lambda: with_attribute("ConvTranspose", ["x", "w"], 4, strides=[2**30, 2**30]),
+        (1, 5, 5, 3),
+        "sizes look damaged",
+    ),
     "axis": (lambda: with_attribute("Softmax", ["x"], axis=7), (1, 3), "axis is 7"),
     "perm": (lambda: with_attribute("Transpose", ["x"], perm=[0, 0]), (1, 3), "perm is"),
     "number of inputs": (conv, (), "0 inputs were given; it takes x: float32"),

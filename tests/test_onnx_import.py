@@ -150,6 +150,14 @@ def test_dropout_drops_in_training_only(tmp_path: Path) -> None:
     assert set(np.unique(model.train()(x).numpy())) == {0.0, 2.0}
 
 
+def test_an_infinite_limit_survives_saving(tmp_path: Path) -> None:
+    node = helper.make_node("Clip", ["x"], ["y"], min=0.0, max=float("inf"))
+    model = interop.load(write_model(tmp_path / "m.onnx", [node], ["N", 3], opset=6))
+    vg.save(tmp_path / "m.safetensors", model)
+    found = vg.load(tmp_path / "m.safetensors")(np.asarray([[-1, 0, 1e30]], np.float32))
+    np.testing.assert_array_equal(found.numpy(), np.asarray([[0, 0, 1e30]], np.float32))
+
+
 def test_a_norm_takes_the_relu_after_it_into_its_pass(tmp_path: Path) -> None:
     model = interop.load(small_network(tmp_path / "m.onnx"))
     seen: list[str] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from voxelgrad.interop.onnx.graph import Node
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout, Value
 from voxelgrad.tensor import Tensor
+
+_MOST_GROWTH, _TINY = 4096, 1 << 12
 
 Handler = Callable[["Call"], "Value | tuple[Value | None, ...]"]
 
@@ -109,6 +112,21 @@ class Call:
         if not -ndim <= value < ndim:
             raise ValueError(f"axis is {value}, but there are {ndim} axes")
         return value % ndim
+
+    def check_growth(self, shape: Sequence[int]) -> None:
+        """Raise unless a result of ``shape`` stands in some proportion to the inputs.
+
+        A few damaged bytes of a size or a stride must not take all memory.
+
+        Raises:
+            ValueError: If it is more than 4096 times as large (where the inputs are not tiny).
+        """
+        given = sum(value.data.size for value in self.inputs if value is not None)
+        if math.prod(shape) > _MOST_GROWTH * (given + _TINY):
+            raise ValueError(
+                f"a result of shape {tuple(shape)} is asked for, of {given:,} numbers given; "
+                f"the node's sizes look damaged"
+            )
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

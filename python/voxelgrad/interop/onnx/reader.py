@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,8 @@ def _parse(content: bytes, path: Path) -> Any:
     if not model.graph.node or not model.opset_import:
         raise Refused("it is no ONNX file, or it is damaged: it holds no graph")
     try:
+        onnx.checker.check_model(str(path))
         external_data_helper.load_external_data_for_model(model, str(path.parent))
-        onnx.checker.check_model(model)
     except Exception as error:
         raise Refused(f"it breaks a rule of ONNX: {_one_line(error)}") from error
     return model
@@ -190,7 +191,8 @@ def _attribute(node: Any, entry: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, (int, float)):
-        return value
+        # JSON has no infinities, but float() understands their names.
+        return value if math.isfinite(value) else str(value)
     owner = f"node {node.name or node.output[0]!r} ({node.op_type}): attribute {entry.name}"
     if entry.type == onnx.AttributeProto.TENSOR:
         array = _array(value, owner)

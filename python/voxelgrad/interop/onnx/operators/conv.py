@@ -51,6 +51,7 @@ def _conv_transpose(call: Call) -> Value:
         s * (n - 1) + d * (k - 1) + 1 + e
         for n, k, s, d, e in zip(input.shape[1:-1], kernel, strides, dilations, extra, strict=True)
     ]
+    call.check_growth([input.shape[0], *full, weight.shape[0]])
     cut = _cut(call, input.shape[1:-1], full, strides)
     output = _enlarged(call, rank, input, weight, (strides, dilations, groups), extra, cut)
     return Value(output, LAST)

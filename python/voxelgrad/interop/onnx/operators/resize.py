@@ -15,8 +15,6 @@ from voxelgrad.tensor import Tensor
 
 _MODES = ("nearest", "linear", "cubic")
 _POLICIES = ("stretch", "not_larger", "not_smaller")
-_LARGEST = 1 << 20
-"""The longest axis that a file may ask for; a broken size shall not take all memory."""
 
 
 def _resize(call: Call) -> Value:
@@ -45,8 +43,9 @@ def _axes(call: Call, shape: tuple[int, ...]) -> list[AxisResize]:
     sizes, scales = _extents(call, shape)
     if sizes[:2] != list(shape[:2]):
         raise ValueError(f"the output's shape is {sizes}; only spatial axes can be resized")
-    if max(sizes) > _LARGEST or min(sizes) < 1:
-        raise ValueError(f"the output's shape is {sizes}; axes must be 1 to {_LARGEST:,} long")
+    if min(sizes) < 1:
+        raise ValueError(f"the output's shape is {sizes}; no axis may be empty")
+    call.check_growth(sizes)
     regions = _regions(call, len(shape))
     return [
         AxisResize(
@@ -84,9 +83,9 @@ def _extents(call: Call, shape: tuple[int, ...]) -> tuple[list[int], list[float]
     sizes, scales = list(shape), [1.0] * len(shape)
     if listed:
         for axis, scale in zip(axes, values, strict=True):
-            # Exporters write scales in float32: 2.9999998 of 10 elements means 30.
+            # Scales are float32 in the file: 0.33333334 of 3 elements is 1 in that format.
             scales[axis] = scale
-            sizes[axis] = math.floor(shape[axis] * scale + 1e-5)
+            sizes[axis] = math.floor(np.float32(scale) * np.float32(shape[axis]))
         return sizes, scales
     policy = one_of(
         "keep_aspect_ratio_policy",

@@ -81,6 +81,7 @@ def _pad(call: Call) -> Value:
     widths = [(0, 0)] * value.ndim
     for position, axis in enumerate(axes):
         widths[axis] = (pads[position], pads[len(axes) + position])
+    call.check_growth([n + b + a for n, (b, a) in zip(value.shape, widths, strict=True)])
     fill = call.number(2, "value", 0.0)
     if not value.is_float:
         if min(map(min, widths)) < 0:
@@ -180,6 +181,7 @@ def _expand(call: Call) -> Value:
     value, wanted = call.value(0), call.ints(1)
     if wanted is None:
         raise ValueError("the new shape is missing")
+    call.check_growth(wanted)
     shape = np.broadcast_shapes(value.shape, tuple(wanted))
     if not value.is_float:
         return Value(np.ascontiguousarray(np.broadcast_to(value.array(), shape)))

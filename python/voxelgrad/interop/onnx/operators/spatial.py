@@ -60,7 +60,9 @@ def resolve_padding(
         ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
     )
     if automatic == "NOTSET":
-        return given_padding(call, rank)
+        pads = given_padding(call, rank)
+        call.check_growth([n + sum(pair) for n, pair in zip(size, pads, strict=True)])
+        return pads
     if automatic == "VALID":
         return ((0, 0),) * rank
     pairs = []
