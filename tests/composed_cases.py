@@ -28,7 +28,7 @@ def _uneven_convolutions() -> list[OpCase]:
         kernel = (2, 3, 1)[:rank]
         args = (Arg((*SIZES[rank], 5)), Arg((4, *kernel, 5)), Arg((4,)))
         settings = {"stride": 2, "padding": padding}
-        cases.append(OpCase(f"conv{rank}d", args, settings))
+        cases.append(OpCase(f"conv{rank}d", args, settings, "convolution"))
     return cases
 
 

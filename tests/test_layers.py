@@ -36,6 +36,7 @@ ALLOWED = {
     "optim": {"tensor", "autograd"},
     "ops": {"autograd", "tensor"},
     "gradcheck": {"autograd", "tensor", "ops"},
+    "checkpoint": {"autograd", "tensor"},
     "serialization": {"nn", "models"},
     "tensor": {"autograd", "ops"},
     "autograd": {"tensor"},

@@ -122,7 +122,9 @@ def _splitmix64(seed: int, number: int) -> int:
 def test_dropout_keeps_by_counter_and_scales() -> None:
     assert _splitmix64(1234567, 1) == 6457827717110365317  # published with the algorithm
     seed, p = 2**63 + 12345, 0.3
-    kept = [(_splitmix64(seed, i + 1) >> 40) * 2.0**-24 >= p for i in range(1000)]
+    words = [_splitmix64(seed, pair + 1) for pair in range(500)]
+    halves = [half for word in words for half in (word % 2**32, word >> 32)]
+    kept = [(half >> 8) * 2.0**-24 >= p for half in halves]
     output = np.empty(1000)
     reference.dropout(np.full(1000, 7.0), output, p, seed)
     np.testing.assert_allclose(output, np.where(kept, 10.0, 0.0))

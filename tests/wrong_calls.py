@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from guarded_run import guarded_copy, guarded_empty
@@ -47,8 +48,8 @@ def record_calls() -> dict[str, list[Call]]:
     return calls
 
 
-def add_optimizer_calls(calls: dict[str, list[Call]]) -> None:
-    """Add calls of the functions on lists of arrays, which no op makes."""
+def add_calls_of_no_op(calls: dict[str, list[Call]]) -> None:
+    """Add calls of the functions on lists of arrays, and of the one that changes the format."""
 
     def arrays() -> list[np.ndarray]:
         return [np.ones(3, np.float32), np.ones((2, 5), np.float32)]
@@ -59,6 +60,8 @@ def add_optimizer_calls(calls: dict[str, list[Call]]) -> None:
     calls["squared_norm"] = [(one,)]
     calls["scale_inplace"] = [(one, 2.0)]
     calls["all_finite"] = [(one[0],)]
+    narrow = np.zeros(3, ml_dtypes.bfloat16)
+    calls["cast"] = [(one[0], narrow), (narrow, one[0])]
 
 
 def _resized(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -135,7 +138,7 @@ def is_refused(function: Callable[..., Any], args: list[Any]) -> bool:
 def main() -> None:
     """Make the calls; the last line printed names the one that crashed."""
     calls = record_calls()
-    add_optimizer_calls(calls)
+    add_calls_of_no_op(calls)
     made = refused = 0
     for name, argument_lists in calls.items():
         assert argument_lists, f"no op case calls {name}"

@@ -11,18 +11,20 @@
 #include <new>
 #include <vector>
 
+#include "core/arena.hpp"
+
 namespace voxelgrad {
 namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t mapped_from = std::size_t{1} << 20;  // larger blocks are mapped, not malloced
+constexpr std::size_t large_from = std::size_t{1} << 20;  // from the arena, or mapped
 
-// Sits in the cache line before the block.
+// Sits in the cache line before a block that is not the arena's.
 struct Header {
     std::size_t capacity;  // bytes that the block can hold
-    std::size_t mapped;    // bytes mapped for it; 0 when it was malloced
+    std::size_t mapped;    // bytes mapped for it alone; 0 when it was malloced
     void* origin;
 };
 static_assert(sizeof(Header) <= alignment);
@@ -55,7 +57,7 @@ void* map_block(std::size_t capacity) {
 }
 
 void* new_block(std::size_t capacity) {
-    if (capacity >= mapped_from) return map_block(capacity);
+    if (capacity >= large_from) return map_block(capacity);
     void* origin = std::aligned_alloc(alignment, capacity + alignment);
     if (origin == nullptr) return nullptr;
     return place_header(origin, static_cast<char*>(origin) + alignment, capacity, 0);
@@ -71,7 +73,8 @@ void return_to_system(void* block) {
 
 struct Cache {
     std::mutex lock;
-    std::map<std::size_t, std::vector<void*>> free_blocks;  // by capacity
+    Arena arena;
+    std::map<std::size_t, std::vector<void*>> free_blocks;  // outside the arena, by capacity
     PoolStatistics statistics{};
 };
 
@@ -110,6 +113,11 @@ void* pool_allocate(std::size_t bytes) {
     Cache& shared = cache();
     {
         std::lock_guard lock(shared.lock);
+        void* const large = bytes >= large_from ? shared.arena.take(bytes) : nullptr;
+        if (large != nullptr) {
+            count_in_use(shared.statistics, Arena::rounded(bytes));
+            return large;
+        }
         if (void* block = take_cached(shared, capacity)) return block;
     }
     void* block = new_block(capacity);
@@ -125,10 +133,13 @@ void* pool_allocate(std::size_t bytes) {
 
 void pool_release(void* block) noexcept {
     if (block == nullptr) return;
-    const std::size_t capacity = header_of(block)->capacity;
     Cache& shared = cache();
     std::lock_guard lock(shared.lock);
+    const bool is_large = shared.arena.owns(block);
+    const std::size_t capacity =
+        is_large ? shared.arena.give_back(block) : header_of(block)->capacity;
     shared.statistics.in_use -= static_cast<std::int64_t>(capacity);
+    if (is_large) return;
     shared.statistics.cached += static_cast<std::int64_t>(capacity);
     shared.free_blocks[capacity].push_back(block);
 }
@@ -140,6 +151,7 @@ void pool_trim() {
         std::lock_guard lock(shared.lock);
         blocks.swap(shared.free_blocks);
         shared.statistics.cached = 0;
+        shared.arena.trim();
     }
     for (const auto& [capacity, list] : blocks)
         for (void* block : list) return_to_system(block);
@@ -148,7 +160,9 @@ void pool_trim() {
 PoolStatistics pool_statistics() {
     Cache& shared = cache();
     std::lock_guard lock(shared.lock);
-    return shared.statistics;
+    PoolStatistics statistics = shared.statistics;
+    statistics.cached += static_cast<std::int64_t>(shared.arena.cached());
+    return statistics;
 }
 
 void pool_reset_peak() {

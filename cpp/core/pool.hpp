@@ -1,8 +1,8 @@
 // A caching pool for arrays and workspaces.
 //
 // Fresh pages cost many times what cached memory costs, so blocks are kept and handed out again.
-// Large blocks come straight from the system, on huge pages where it has them. Memory is not
-// cleared. Every block is aligned to 64 bytes. Thread safe; usable in a child of fork.
+// Large blocks are cut from one range of addresses, on huge pages where the system has them. Memory
+// is not cleared. Every block is aligned to 64 bytes. Thread safe; usable in a child of fork.
 #pragma once
 
 #include <cstddef>

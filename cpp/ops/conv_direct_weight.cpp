@@ -187,8 +187,8 @@ void unpack(const Plan& plan, const float* sums, std::int64_t group, std::int64_
         for (std::int64_t c = 0; c < channels; ++c)
             std::copy_n(sums + c * plan.width, valid, out + c * sides.source_step());
     else
-        transpose_kernels<float>().matrix(sums, plan.width, out, sides.target_step(), valid, channels,
-                                   false);
+        transpose_kernels<float>().matrix(sums, plan.width, out, sides.target_step(), valid,
+                                          channels, false);
 }
 
 // Adds the partial gradients of one (group, panel, channel block) and puts them in weight order.

@@ -17,16 +17,21 @@ Observer = Callable[[Any, "list[Any]", Any], None]
 
 
 class _Mode(threading.local):
-    """Whether this thread records operations, and who is told of each.
+    """What this thread does with operations.
 
     Attributes:
-        enabled: Whether operations are recorded for ``backward``.
-        observer: Called with every op that has run: the ``Function``, its input arrays (None where
-            an optional one is missing), and its output array.
+        enabled: Whether they are recorded for ``backward``.
+        recorded: Where their nodes are listed too, if somebody wants to know them.
+        observer: Called with every op that has run, recorded or not: the ``Function``, its input
+            arrays (None where an optional one is missing), and its output array.
+        repeats: Whether they run for a second time, in ``checkpoint``: then nothing but their
+            results may change.
     """
 
     enabled = True
+    recorded: list[Any] | None = None
     observer: Observer | None = None
+    repeats = False
 
 
 mode = _Mode()

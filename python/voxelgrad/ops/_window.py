@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voxelgrad.ops._arguments import IntOrTuple, Shape, as_ints, check_minimum
 from voxelgrad.ops._padding import Padding, as_pairs, pad_spatial
+from voxelgrad.ops._taps import Taps, dense_taps
 from voxelgrad.tensor import Tensor
 
 
@@ -82,15 +82,21 @@ class Window:
             pairs.append((before, max(needed, min(after, needed + step - 1))))
         return pad_spatial(self.op, input, tuple(pairs), value)
 
-    def counts(self, size: Shape, include_padding: bool) -> NDArray[Any]:
-        """Return how many elements of each window count, (1, *outputs, 1)."""
-        total = np.ones((1,))
+    def averaging_taps(self, size: Shape, include_padding: bool) -> list[Taps]:
+        """Return for each axis the table of the means over windows, for ``ops.resample``.
+
+        What counts in a window is a box, so the mean over it is the mean of means along its axes.
+        """
+        tables = []
         for axis, outputs in enumerate(self.outputs(size)):
-            first = np.arange(outputs)[:, None] * self.stride[axis] - self.before[axis]
+            before, after = self.padding[axis]
+            first = np.arange(outputs)[:, None] * self.stride[axis] - before
             places = first + np.arange(self.kernel_size[axis]) * self.dilation[axis]
-            low, high = 0, size[axis]
+            inside = (places >= 0) & (places < size[axis])
+            counted = inside
             if include_padding:
-                low, high = -self.before[axis], size[axis] + self.padding[axis][1]
-            along = ((places >= low) & (places < high)).sum(1)
-            total = np.multiply.outer(total, along)
-        return np.maximum(total, 1)[..., None]
+                counted = (places >= -before) & (places < size[axis] + after)
+            counts = np.maximum(counted.sum(1, keepdims=True), 1)
+            weights = np.where(inside, 1.0 / counts, 0.0)
+            tables.append(dense_taps(np.clip(places, 0, size[axis] - 1), weights))
+        return tables

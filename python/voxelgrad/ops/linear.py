@@ -6,7 +6,7 @@ import numpy as np
 
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import as_tensor, check_parameter
-from voxelgrad.ops.cast import Lowered
+from voxelgrad.ops.cast import Lowered, cast
 from voxelgrad.ops.shape import concat, transpose
 from voxelgrad.tensor import Array, Tensor
 
@@ -99,7 +99,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
             f"the last but one of b"
         )
     left = a.reshape(1, -1) if a.ndim == 1 else a
-    right = b.reshape(-1, 1) if b.ndim == 1 else b
+    # Linear layers keep their matrix in float32 beside bfloat16 images.
+    right = cast(b.reshape(-1, 1) if b.ndim == 1 else b, parameter_dtype(b.dtype))
     product = linear(left, transpose(right)) if right.ndim == 2 else _stacked(left, right)
     shape = list(product.shape)
     if b.ndim == 1:

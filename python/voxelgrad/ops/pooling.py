@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from voxelgrad.ops._arguments import IntOrTuple, as_tensor, check_images
 from voxelgrad.ops._padding import Padding, pad_spatial
 from voxelgrad.ops._window import Window
-from voxelgrad.ops.arithmetic import mean, mul
-from voxelgrad.ops.conv import Conv
+from voxelgrad.ops.arithmetic import mean
+from voxelgrad.ops.interpolate import resample
 from voxelgrad.ops.pool import AvgPool, MaxPool
 from voxelgrad.ops.shape import crop, transpose
 from voxelgrad.tensor import Tensor
@@ -234,19 +232,6 @@ def _avg_pool(
     if window.is_plain:
         function = AvgPool(op, rank, kernel_size, stride, window.before, count_include_pad)
         return function.apply(input)
-    padded = window.padded(input, 0.0)
-    counts = window.counts(input.shape[1:-1], count_include_pad)
-    if window.is_dilated:
-        sums = _dilated_sums(window, padded)
-        return mul(sums, Tensor((1.0 / counts).astype(padded.dtype)))
-    means = AvgPool(op, rank, window.kernel_size, window.stride, 0, True).apply(padded)
-    shares = math.prod(window.kernel_size) / counts
-    return mul(means, Tensor(shares.astype(padded.dtype)))
-
-
-def _dilated_sums(window: Window, padded: Tensor) -> Tensor:
-    """Sum each window by a depthwise convolution with ones."""
-    channels = padded.shape[-1]
-    ones = np.ones((channels, *window.kernel_size, 1), padded.dtype)
-    settings = (window.stride, 0, window.dilation, channels)
-    return Conv(window.op, window.rank, *settings).apply(padded, Tensor(ones), None)
+    tensor = as_tensor(op, "input", input)
+    check_images(op, tensor.shape, rank)
+    return resample(tensor, window.averaging_taps(tensor.shape[1:-1], count_include_pad))
