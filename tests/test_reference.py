@@ -86,11 +86,11 @@ def test_adaptive_pooling_windows_overlap_where_they_must() -> None:
 def test_normalised_values_have_mean_zero_and_variance_one() -> None:
     image = 3.0 + 5.0 * _random(2, 7, 5, 6)
     output, mean, invstd = np.empty_like(image), np.empty(6), np.empty(6)
-    reference.batch_norm_forward(image, None, None, output, mean, invstd, 0.0)
+    reference.batch_norm_forward(image, None, None, output, mean, invstd, 0.0, "identity", 0.0)
     np.testing.assert_allclose(output.mean(axis=(0, 1, 2)), 0.0, atol=1e-12)
     np.testing.assert_allclose(output.std(axis=(0, 1, 2)), 1.0)
     mean, invstd = np.empty((2, 3)), np.empty((2, 3))
-    reference.group_norm_forward(image, None, None, output, mean, invstd, 0.0)
+    reference.group_norm_forward(image, None, None, output, mean, invstd, 0.0, "identity", 0.0)
     grouped = output.reshape(2, 7, 5, 3, 2)
     np.testing.assert_allclose(grouped.mean(axis=(1, 2, 4)), 0.0, atol=1e-12)
     np.testing.assert_allclose(grouped.std(axis=(1, 2, 4)), 1.0)

@@ -152,9 +152,9 @@ bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& ti
 }
 
 void run(const Pass& pass, const GatherPhase& phase) {
+    if (pass.geometry.batch * pass.target.pixels() == 0) return;
     WinogradTiles tiles;
     const bool phases = choose_phases(pass, phase, tiles);
-    if (tiles.count * tiles.slices == 0) return;
     const WinogradWeight weight(pass, phase);
     const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
     Workspace<float> bias(weight.panels() * width);
