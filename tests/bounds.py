@@ -93,6 +93,33 @@ def interpolate(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     return bounds
 
 
+def resample(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """A sum of products with weights of either sign, at most 1 each.
+
+    Along an axis an output has 4 taps, times in / out where antialiasing widens the kernel; their
+    absolute values add up to at most 1.5 (the cubic kernel halfway between two elements has 1.375).
+    An input collects the gradient of at most as many outputs as see it. Weights are rounded once.
+    """
+    extents = list(zip(arrays[0].shape[1:-1], grad.shape[1:-1], strict=True))
+    taps = np.prod([4 * max(1.0, size / out) + 2 for size, out in extents])
+    seen = np.prod([4 * max(1.0, out / size) + 2 for size, out in extents])
+    total = 1.5 ** len(extents)
+    output = gamma(int(taps) + len(extents)) * total * np.abs(arrays[0]).max()
+    gradient = gamma(int(seen) + len(extents)) * seen * np.abs(grad).max()
+    return [np.full(grad.shape, output), np.full(arrays[0].shape, gradient)]
+
+
+def prelu(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """Each output is one product; the slope's gradient is a sum of products."""
+    slopes = np.abs(arrays[1])
+    output, grad_input, grad_slope = evaluate(case, "reference", [arrays[0], slopes], np.abs(grad))
+    return [
+        gamma(0) * np.abs(output),
+        gamma(0) * grad_input,
+        gamma(case.terms) * np.abs(grad_slope),
+    ]
+
+
 def softmax(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     """y (g - sum g y): the errors of y count twice, those of the sum once."""
     axis = case.params.get("axis", -1)
@@ -116,6 +143,8 @@ FAMILIES: dict[str, Callable[[OpCase, Arrays, np.ndarray], Bounds]] = {
     "selection": selection,
     "elementwise": elementwise,
     "interpolate": interpolate,
+    "resample": resample,
+    "prelu": prelu,
     "softmax": softmax,
     "log_softmax": log_softmax,
     "batch_norm": norm_bounds.batch_norm,

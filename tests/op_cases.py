@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from composed_cases import composed_cases
 from conv_cases import conv_cases, conv_transpose_cases, linear_cases, random_conv_cases
 from large_cases import large_cases
 from op_case import Arg, OpCase
@@ -258,6 +259,7 @@ CASES: list[OpCase] = [
     *_reduction_cases(),
     *_interpolate_cases(),
     *_loss_cases(),
+    *composed_cases(),
 ]
 
 CONV_CASES = [c for c in CASES if c.op.startswith("conv") or c.op == "linear"]

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "python" / "voxelgrad"
 ALLOWED = {
     "cli": {
         "bench",
+        "interop",
         "train",
         "report",
         "data",
@@ -26,6 +27,7 @@ ALLOWED = {
         "autograd",
     },
     "report": {"data"},
+    "interop": {"models", "nn", "ops", "tensor", "autograd"},
     "bench": {"models", "nn", "ops", "optim", "tensor", "autograd"},
     "train": {"data", "models", "nn", "ops", "optim", "tensor", "autograd", "report"},
     "models": {"nn", "ops", "tensor", "autograd"},

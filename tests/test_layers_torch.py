@@ -24,10 +24,12 @@ LAYERS = [
     ("LayerNorm", ((5, 6),), {}, (2, 4, 5, 6)),
     ("MaxPool1d", (3,), {"stride": 2, "padding": 1}, (2, 9, 3)),
     ("MaxPool2d", (2,), {}, (2, 7, 6, 3)),
+    ("MaxPool2d", (3, 2, 1), {"dilation": 2, "ceil_mode": True}, (2, 10, 9, 3)),
+    ("PReLU", (3,), {}, (2, 4, 5, 3)),
     ("MaxPool3d", ((1, 2, 2),), {}, (2, 3, 4, 5, 3)),
     ("AvgPool1d", (3,), {"stride": 2, "padding": 1, "count_include_pad": False}, (2, 9, 3)),
     ("AvgPool2d", (3,), {"padding": 1}, (2, 9, 7, 3)),
-    ("AvgPool3d", (2,), {}, (2, 4, 4, 5, 3)),
+    ("AvgPool3d", (2,), {"ceil_mode": True}, (2, 4, 4, 5, 3)),
     ("AdaptiveAvgPool1d", (4,), {}, (2, 9, 3)),
     ("AdaptiveAvgPool2d", ((3, 2),), {}, (2, 7, 5, 3)),
     ("AdaptiveAvgPool3d", (2,), {}, (2, 5, 4, 3, 3)),
@@ -109,6 +111,7 @@ def test_instance_norm(affine: bool) -> None:
     [
         ({"scale_factor": 2, "mode": "nearest"}, {"scale_factor": 2, "mode": "nearest"}),
         ({"scale_factor": 2, "mode": "linear"}, {"scale_factor": 2, "mode": "bilinear"}),
+        ({"scale_factor": 2, "mode": "cubic"}, {"scale_factor": 2, "mode": "bicubic"}),
         (
             {"size": (7, 9), "mode": "linear", "align_corners": True},
             {"size": (7, 9), "mode": "bilinear", "align_corners": True},
@@ -129,6 +132,7 @@ def test_softmax_flatten_and_global_pool() -> None:
     np.testing.assert_allclose(nn.Softmax()(tensor).numpy(), expected, rtol=1e-12)
     assert nn.Flatten()(tensor).shape == (2, 60)
     np.testing.assert_allclose(nn.GlobalAvgPool()(tensor).numpy(), input.mean((1, 2)), rtol=1e-12)
+    np.testing.assert_array_equal(nn.GlobalMaxPool()(tensor).numpy(), input.max((1, 2)))
 
 
 def test_dropout_drops_in_training_only() -> None:

@@ -331,7 +331,42 @@ def losses() -> list[Case]:
     return cases
 
 
-CASES = [*convolutions(), *pools(), *norms(), *elementwise(), *shapes(), *losses()]
+def composed() -> list[Case]:
+    """What is made of other ops: dilated and ceil-mode windows, cubic and antialiased resizing."""
+    image, uneven = [normal(2, 9, 8, 3)], (2, 1, 0, 1)  # PyTorch counts from the last axis
+    resizes = [
+        {"mode": "cubic", "align_corners": corners, "antialias": smooth}
+        for corners, smooth in ((False, False), (True, False), (False, True))
+    ]
+    resizes.append({"mode": "linear", "antialias": True})
+    cases: list[Case] = [
+        ("prelu", ops.prelu, lambda t, s: F.prelu(first(t), s).movedim(1, -1), [*image, normal(3)]),
+        ("matmul", ops.matmul, torch.matmul, [normal(2, 1, 3, 4), normal(5, 4, 2)]),
+        (
+            "uneven padding",
+            lambda t, w: ops.conv2d(t, w, padding=[(0, 1), (2, 1)]),
+            lambda t, w: last(F.conv2d(F.pad(first(t), uneven), first(w))),
+            [*image, normal(4, 3, 2, 3)],
+        ),
+    ]
+    pooled = [("max_pool2d", (*args,), {}) for args in ((3, 2, 1, 2, True), (2, 3, 1, 3))]
+    for name, args, more in [*pooled, ("avg_pool2d", (3, 2, 1), {"ceil_mode": True})]:
+        theirs = spatial(getattr(F, name), *args, **more)
+        cases.append((f"{name} {args}", call(name, *args, **more), theirs, image))
+    for size in ((13, 5), (4, 20)):
+        for settings in resizes:
+            theirs = {**settings, "mode": f"bi{settings['mode']}"}
+            ours = call("interpolate", size, **settings)
+            cases.append(
+                (f"{size} {settings}", ours, spatial(F.interpolate, size, **theirs), image)
+            )
+    return cases
+
+
+CASES = [
+    *(*convolutions(), *pools(), *norms(), *elementwise()),
+    *(*shapes(), *losses(), *composed()),
+]
 
 
 @pytest.mark.parametrize(

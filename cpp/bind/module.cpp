@@ -7,6 +7,7 @@
 #include "ops/arithmetic.hpp"
 #include "ops/augment.hpp"
 #include "ops/cast.hpp"
+#include "ops/clip.hpp"
 #include "ops/conv.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/dice.hpp"
@@ -19,6 +20,7 @@
 #include "ops/pointwise_loss.hpp"
 #include "ops/pool.hpp"
 #include "ops/reduce.hpp"
+#include "ops/resample.hpp"
 #include "ops/shape.hpp"
 #include "ops/softmax.hpp"
 
@@ -69,6 +71,9 @@ void define_activation(py::module_& m) {
         "alpha"_a);
     def(m, "activation_backward", vg::activation_backward<T>, "kind"_a, "grad_output"_a, "saved"_a,
         "grad_input"_a, "alpha"_a);
+    def(m, "clip_forward", vg::clip_forward<T>, "input"_a, "output"_a, "low"_a, "high"_a);
+    def(m, "clip_backward", vg::clip_backward<T>, "grad_output"_a, "input"_a, "grad_input"_a,
+        "low"_a, "high"_a);
 }
 
 template <class T>
@@ -224,6 +229,8 @@ void define_interpolate(py::module_& m) {
         "align_corners"_a);
     def(m, "interpolate_backward", vg::interpolate_backward<T>, "grad_output"_a, "grad_input"_a,
         "mode"_a, "align_corners"_a);
+    def(m, "resample", vg::resample<T>, "input"_a, "output"_a, "starts"_a, "positions"_a,
+        "weights"_a);
 }
 
 // What images of float32 and of bfloat16 run through; the type of the arrays decides.

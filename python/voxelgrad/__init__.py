@@ -15,7 +15,7 @@ from voxelgrad.random import manual_seed
 from voxelgrad.tensor import Tensor
 
 if TYPE_CHECKING:
-    from voxelgrad import data, models, nn, optim, report, train
+    from voxelgrad import data, interop, models, nn, optim, report, train
     from voxelgrad.serialization import load, save
 
 __version__ = "0.1.0"
@@ -32,6 +32,7 @@ __all__ = [
     "enable_grad",
     "get_num_threads",
     "gradcheck",
+    "interop",
     "load",
     "manual_seed",
     "models",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 # Rooms that are imported when they are first entered, so that `import voxelgrad` stays quick.
-_LAZY_MODULES = ("data", "models", "nn", "optim", "report", "train")
+_LAZY_MODULES = ("data", "interop", "models", "nn", "optim", "report", "train")
 _LAZY_FUNCTIONS = {"load": "voxelgrad.serialization", "save": "voxelgrad.serialization"}
 
 

@@ -147,13 +147,14 @@ class Function:
         self.edges = edges
         self.saved = ()
         self.check(*arrays)
-        output = self.forward(*arrays)
-        if not recorded:
-            return wrap(output, None)
-        self.hooks = None
-        if mode.recorded is not None:
-            mode.recorded.append(self)
-        return wrap(output, self)
+        output = wrap(self.forward(*arrays), self if recorded else None)
+        if mode.observer is not None:
+            mode.observer(self, arrays, output.data)
+        if recorded:
+            self.hooks = None
+            if mode.recorded is not None:
+                mode.recorded.append(self)
+        return output
 
     def input_name(self, index: int) -> str:
         """Return the name of input ``index`` for an error message."""

@@ -1,9 +1,10 @@
-"""Whether operations are recorded: ``no_grad`` and ``enable_grad``, thread by thread."""
+"""Whether operations are recorded, and observed, thread by thread."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -12,18 +13,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+Observer = Callable[[Any, "list[Any]", Any], None]
+
+
 class _Mode(threading.local):
     """What this thread does with operations.
 
     Attributes:
         enabled: Whether they are recorded for ``backward``.
         recorded: Where their nodes are listed too, if somebody wants to know them.
+        observer: Called with every op that has run, recorded or not: the ``Function``, its input
+            arrays (None where an optional one is missing), and its output array.
         repeats: Whether they run for a second time, in ``checkpoint``: then nothing but their
             results may change.
     """
 
     enabled = True
     recorded: list[Any] | None = None
+    observer: Observer | None = None
     repeats = False
 
 
@@ -71,3 +78,13 @@ class enable_grad(_SetMode):
     """Record again inside a ``no_grad`` block: ``with enable_grad():`` or ``@enable_grad()``."""
 
     _value = True
+
+
+@contextmanager
+def observe(observer: Observer) -> Iterator[None]:
+    """Tell ``observer`` of every op that runs in this thread inside the ``with`` block."""
+    previous, mode.observer = mode.observer, observer
+    try:
+        yield
+    finally:
+        mode.observer = previous

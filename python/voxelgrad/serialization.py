@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from voxelgrad.models import model as registry
 from voxelgrad.nn.module import Module
 
 FORMAT_VERSION = 1
+_HOMES = {"OnnxModel": "voxelgrad.interop.onnx.model"}
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -76,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> registry.Model:
     arrays, description = read_arrays(path, "model")
     state = random.get_state()
     try:
-        cls = registry.find(str(description.get("architecture")))
+        cls = _find(str(description.get("architecture")))
         model = cls(**description["arguments"])
         dtypes = {array.dtype for array in arrays.values() if array.dtype.kind == "f"}
         if dtypes == {np.dtype(np.float64)}:
@@ -88,6 +90,13 @@ def load(path: str | os.PathLike[str]) -> registry.Model:
         random.set_state(state)
     model.metadata = description.get("metadata") or {}
     return model.eval()
+
+
+def _find(name: str) -> type[registry.Model]:
+    """Return the model class of this name; rooms above the models are entered when needed."""
+    if name in _HOMES:
+        import_module(_HOMES[name])
+    return registry.find(name)
 
 
 def write_arrays(

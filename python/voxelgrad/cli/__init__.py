@@ -13,10 +13,10 @@ import traceback
 from collections.abc import Sequence
 
 import voxelgrad
-from voxelgrad.cli import bench, demo, evaluate, info, predict, train
+from voxelgrad.cli import bench, convert, demo, evaluate, info, predict, train
 
 OK, INTERNAL, MISTAKE, INTERRUPTED = 0, 1, 2, 130
-_COMMANDS = (info, demo, train, evaluate, predict, bench)
+_COMMANDS = (info, demo, train, evaluate, predict, bench, convert)
 _EPILOG = """\
 examples:
   voxelgrad demo                                       see it work, without any data

@@ -14,7 +14,12 @@ import voxelgrad
 from voxelgrad import backends
 from voxelgrad.cli.arguments import Commands, add_command
 
-_EXTRAS = (("nibabel", "medical"), ("PIL", "medical"), ("matplotlib", "plots"))
+_EXTRAS = (
+    ("nibabel", "medical"),
+    ("PIL", "medical"),
+    ("matplotlib", "plots"),
+    ("onnx", "onnx"),
+)
 _DISTRIBUTIONS = {"PIL": "pillow"}
 
 

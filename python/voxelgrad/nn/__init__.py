@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voxelgrad.nn import init
-from voxelgrad.nn.activation import ELU, LeakyReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
+from voxelgrad.nn.activation import ELU, LeakyReLU, PReLU, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from voxelgrad.nn.container import ModuleList, Sequential
 from voxelgrad.nn.conv import (
     Conv1d,
@@ -35,6 +35,7 @@ from voxelgrad.nn.pool import (
     AvgPool2d,
     AvgPool3d,
     GlobalAvgPool,
+    GlobalMaxPool,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
@@ -64,6 +65,7 @@ __all__ = [
     "Flatten",
     "FocalLoss",
     "GlobalAvgPool",
+    "GlobalMaxPool",
     "GroupNorm",
     "Identity",
     "InstanceNorm",
@@ -77,6 +79,7 @@ __all__ = [
     "MaxPool3d",
     "Module",
     "ModuleList",
+    "PReLU",
     "Parameter",
     "ReLU",
     "Sequential",

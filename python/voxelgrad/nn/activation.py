@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from voxelgrad import ops
 from voxelgrad.nn import arguments
 from voxelgrad.nn.module import Module
+from voxelgrad.nn.parameter import Parameter
 from voxelgrad.tensor import Tensor
 
 
@@ -33,6 +36,32 @@ class LeakyReLU(Module):
     def extra_repr(self) -> str:
         """Return the slope."""
         return str(self.negative_slope)
+
+
+class PReLU(Module):
+    """x where x is positive, else slope * x with learned slopes: (N, *spatial, C) -> the same.
+
+    Source: He et al. 2015.
+
+    Args:
+        num_parameters: C for a slope of each channel, 1 for one slope.
+        init: Slope to begin with.
+
+    Raises:
+        ValueError: If ``num_parameters`` is below 1.
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
+        count = arguments.at_least("PReLU", "num_parameters", num_parameters, 1)
+        self.weight = Parameter(np.full(count, init, np.float32))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the input with its negative values scaled by the slopes."""
+        return ops.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        """Return the number of slopes."""
+        return str(self.weight.size)
 
 
 class ELU(Module):

@@ -14,12 +14,21 @@ class Pool(Module):
 
     rank: int
 
-    def __init__(self, kernel_size: Ints, stride: Ints | None = None, padding: Ints = 0) -> None:
+    def __init__(
+        self,
+        kernel_size: Ints,
+        stride: Ints | None = None,
+        padding: Ints = 0,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
+    ) -> None:
         owner = type(self).__name__
         self.kernel_size = arguments.spatial(owner, "kernel_size", kernel_size, self.rank)
         step = self.kernel_size if stride is None else stride
         self.stride = arguments.spatial(owner, "stride", step, self.rank)
         self.padding = arguments.spatial(owner, "padding", padding, self.rank, least=0)
+        self.dilation = arguments.spatial(owner, "dilation", dilation, self.rank)
+        self.ceil_mode = ceil_mode
         if any(
             2 * pad > kernel for pad, kernel in zip(self.padding, self.kernel_size, strict=True)
         ):
@@ -28,10 +37,17 @@ class Pool(Module):
                 f"{self.kernel_size}, or a window would see padding only"
             )
 
+    def _window(self) -> tuple[Ints, Ints, Ints, Ints, bool]:
+        return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
+
     def extra_repr(self) -> str:
         """Return the window."""
-        text = f"kernel_size={self.kernel_size}, stride={self.stride}"
-        return f"{text}, padding={self.padding}" if any(self.padding) else text
+        parts = [f"kernel_size={self.kernel_size}", f"stride={self.stride}"]
+        if any(self.padding):
+            parts.append(f"padding={self.padding}")
+        if max(self.dilation) > 1:
+            parts.append(f"dilation={self.dilation}")
+        return ", ".join([*parts, "ceil_mode=True"] if self.ceil_mode else parts)
 
 
 class AveragePool(Pool):
@@ -43,20 +59,29 @@ class AveragePool(Pool):
         stride: Ints | None = None,
         padding: Ints = 0,
         count_include_pad: bool = True,
+        dilation: Ints = 1,
+        ceil_mode: bool = False,
     ) -> None:
-        super().__init__(kernel_size, stride, padding)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
         self.count_include_pad = count_include_pad
+
+    def _counted_window(self) -> tuple[Ints, Ints, Ints, bool, Ints, bool]:
+        window = (self.kernel_size, self.stride, self.padding)
+        return *window, self.count_include_pad, self.dilation, self.ceil_mode
 
 
 class MaxPool1d(Pool):
     """Largest value of each window: (N, L, C) -> (N, L', C).
 
-    Each output size is (size + 2 * padding - kernel) // stride + 1.
+    Each output size is (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1, rounded up
+    with ``ceil_mode``.
 
     Args:
         kernel_size: Size of the window, one integer or one for each spatial axis.
         stride: Step of the window, likewise; None means the kernel size.
         padding: Positions added at both ends that never win, at most half the kernel size.
+        dilation: Distance between the positions of a window.
+        ceil_mode: Whether a last window may reach beyond the end.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -66,7 +91,7 @@ class MaxPool1d(Pool):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the maxima, (N, L', C)."""
-        return ops.max_pool1d(input, self.kernel_size, self.stride, self.padding)
+        return ops.max_pool1d(input, *self._window())
 
 
 class MaxPool2d(Pool):
@@ -76,7 +101,7 @@ class MaxPool2d(Pool):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the maxima, (N, H', W', C)."""
-        return ops.max_pool2d(input, self.kernel_size, self.stride, self.padding)
+        return ops.max_pool2d(input, *self._window())
 
 
 class MaxPool3d(Pool):
@@ -86,19 +111,22 @@ class MaxPool3d(Pool):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the maxima, (N, D', H', W', C)."""
-        return ops.max_pool3d(input, self.kernel_size, self.stride, self.padding)
+        return ops.max_pool3d(input, *self._window())
 
 
 class AvgPool1d(AveragePool):
     """Mean of each window: (N, L, C) -> (N, L', C).
 
-    Each output size is (size + 2 * padding - kernel) // stride + 1.
+    Each output size is (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1, rounded up
+    with ``ceil_mode``.
 
     Args:
         kernel_size: Size of the window, one integer or one for each spatial axis.
         stride: Step of the window, likewise; None means the kernel size.
         padding: Zeros added at both ends, at most half the kernel size.
         count_include_pad: Whether padding counts in the mean's divisor.
+        dilation: Distance between the positions of a window.
+        ceil_mode: Whether a last window may reach beyond the end.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -108,9 +136,7 @@ class AvgPool1d(AveragePool):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the means, (N, L', C)."""
-        return ops.avg_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.count_include_pad
-        )
+        return ops.avg_pool1d(input, *self._counted_window())
 
 
 class AvgPool2d(AveragePool):
@@ -120,9 +146,7 @@ class AvgPool2d(AveragePool):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the means, (N, H', W', C)."""
-        return ops.avg_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.count_include_pad
-        )
+        return ops.avg_pool2d(input, *self._counted_window())
 
 
 class AvgPool3d(AveragePool):
@@ -132,9 +156,7 @@ class AvgPool3d(AveragePool):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the means, (N, D', H', W', C)."""
-        return ops.avg_pool3d(
-            input, self.kernel_size, self.stride, self.padding, self.count_include_pad
-        )
+        return ops.avg_pool3d(input, *self._counted_window())
 
 
 class _AdaptiveAvgPool(Module):
@@ -196,3 +218,11 @@ class GlobalAvgPool(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the means, (N, C)."""
         return ops.global_avg_pool(input)
+
+
+class GlobalMaxPool(Module):
+    """Largest value of each channel over all of space: (N, *spatial, C) -> (N, C)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the maxima, (N, C)."""
+        return ops.global_max_pool(input)

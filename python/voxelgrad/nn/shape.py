@@ -24,8 +24,10 @@ class Upsample(Module):
     Args:
         size: Spatial size of the output; give this or ``scale_factor``.
         scale_factor: Output size over input size, one number or one for each axis.
-        mode: "nearest", or "linear" for linear, bilinear or trilinear by the number of axes.
-        align_corners: Whether "linear" puts the outer voxel centres on each other.
+        mode: "nearest", or "linear" for linear, bilinear or trilinear by the number of axes, or
+            "cubic" likewise.
+        align_corners: Whether "linear" and "cubic" put the outer voxel centres on each other.
+        antialias: Whether "linear" and "cubic" average over what a smaller output cannot hold.
 
     Raises:
         ValueError: If not exactly one of size and scale_factor is given, or the mode is unknown.
@@ -37,19 +39,22 @@ class Upsample(Module):
         scale_factor: float | tuple[float, ...] | None = None,
         mode: str = "nearest",
         align_corners: bool = False,
+        antialias: bool = False,
     ) -> None:
         if (size is None) == (scale_factor is None):
             raise ValueError("Upsample: give exactly one of size and scale_factor")
-        if mode not in ("nearest", "linear"):
-            raise ValueError(f"Upsample: mode is {mode!r}; choose nearest or linear")
+        if mode not in ("nearest", "linear", "cubic"):
+            raise ValueError(f"Upsample: mode is {mode!r}; choose nearest, linear or cubic")
         self.size = size
         self.scale_factor = scale_factor
         self.mode = mode
         self.align_corners = align_corners
+        self.antialias = antialias
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the interpolated input, (N, *spatial', C)."""
-        return ops.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners)
+        settings = (self.mode, self.align_corners, self.antialias)
+        return ops.interpolate(input, self.size, self.scale_factor, *settings)
 
     def extra_repr(self) -> str:
         """Return the size or factor and the mode."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from voxelgrad.ops.activation import (
     abs,
+    clip,
     elu,
     exp,
     leaky_relu,
     log,
+    prelu,
     relu,
     sigmoid,
     softplus,
@@ -41,11 +43,16 @@ from voxelgrad.ops.dice import (
 from voxelgrad.ops.dropout import (
     dropout,
 )
+from voxelgrad.ops.index import (
+    getitem,
+)
 from voxelgrad.ops.interpolate import (
     interpolate,
+    resample,
 )
 from voxelgrad.ops.linear import (
     linear,
+    matmul,
 )
 from voxelgrad.ops.loss import (
     binary_cross_entropy_with_logits,
@@ -64,10 +71,13 @@ from voxelgrad.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
+)
+from voxelgrad.ops.pooling import (
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
     global_avg_pool,
+    global_max_pool,
     max_pool1d,
     max_pool2d,
     max_pool3d,
@@ -75,7 +85,6 @@ from voxelgrad.ops.pool import (
 from voxelgrad.ops.shape import (
     concat,
     crop,
-    getitem,
     pad,
     reshape,
     transpose,
@@ -97,6 +106,7 @@ __all__ = [
     "batch_norm",
     "binary_cross_entropy_with_logits",
     "cast",
+    "clip",
     "concat",
     "conv1d",
     "conv2d",
@@ -115,6 +125,7 @@ __all__ = [
     "focal_loss",
     "getitem",
     "global_avg_pool",
+    "global_max_pool",
     "group_norm",
     "instance_norm",
     "interpolate",
@@ -124,6 +135,7 @@ __all__ = [
     "linear",
     "log",
     "log_softmax",
+    "matmul",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
@@ -131,7 +143,9 @@ __all__ = [
     "mse_loss",
     "mul",
     "pad",
+    "prelu",
     "relu",
+    "resample",
     "reshape",
     "sigmoid",
     "softmax",

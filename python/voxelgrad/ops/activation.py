@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxelgrad.autograd import Function
 from voxelgrad.ops._arguments import as_finite
+from voxelgrad.ops.arithmetic import mul, sub
 from voxelgrad.tensor import Array, Tensor
 
 _FROM_OUTPUT = frozenset(("relu", "elu", "sigmoid", "tanh", "exp", "sqrt"))
@@ -36,6 +37,32 @@ class Activation(Function):
         self.backend.activation_backward(
             self.op, grad_output, self.saved[0], grad_input, self.alpha
         )
+        return (grad_input,)
+
+
+class Clip(Function):
+    """Values cut to an interval."""
+
+    __slots__ = ("high", "low")
+    op = "clip"
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low = float(low)
+        self.high = float(high)
+        if not self.low <= self.high:
+            raise ValueError(f"clip: low is {low} and high is {high}; low must not be above high")
+
+    def forward(self, input: Array) -> Array:
+        output: Array = self.backend.empty(input.shape, input.dtype)
+        self.backend.clip_forward(input, output, self.low, self.high)
+        if self.needs_grad[0]:
+            self.saved = (input,)
+        return output
+
+    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
+        assert self.saved is not None
+        grad_input = self.backend.empty(grad_output.shape, grad_output.dtype)
+        self.backend.clip_backward(grad_output, self.saved[0], grad_input, self.low, self.high)
         return (grad_input,)
 
 
@@ -107,3 +134,39 @@ def abs(input: Tensor) -> Tensor:
 def square(input: Tensor) -> Tensor:
     """Return ``input * input``."""
     return Activation("square").apply(input)
+
+
+def clip(input: Tensor, low: float, high: float) -> Tensor:
+    """Cut values to an interval; the gradient is 0 where they are cut.
+
+    Args:
+        input: A tensor of any shape.
+        low: Smallest value of the output; minus infinity for no limit.
+        high: Largest value of the output; infinity for no limit.
+
+    Returns:
+        A tensor of the input's shape.
+
+    Raises:
+        ValueError: If ``low`` is above ``high``.
+    """
+    return Clip(low, high).apply(input)
+
+
+def prelu(input: Tensor, slope: Tensor) -> Tensor:
+    """Return ``input`` where it is positive and ``slope * input`` elsewhere, ``slope`` learned.
+
+    Source: K. He et al., Delving deep into rectifiers, 2015.
+
+    Args:
+        input: ``(N, *spatial, C)``, or any shape.
+        slope: ``(C,)``, or any shape that broadcasts to the input's.
+
+    Returns:
+        A tensor of the input's shape.
+
+    Raises:
+        ValueError: If the shapes do not broadcast.
+    """
+    negative = Activation("relu").apply(mul(input, -1.0))
+    return sub(Activation("relu").apply(input), mul(negative, slope))

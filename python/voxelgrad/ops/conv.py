@@ -10,6 +10,7 @@ from voxelgrad.autograd import restore
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import IntOrTuple, Shape, as_ints, check_parameter
 from voxelgrad.ops._conv_shape import conv_shape, conv_transpose_shape
+from voxelgrad.ops._padding import Padding, split_uneven
 from voxelgrad.ops.cast import Lowered
 from voxelgrad.tensor import Array, Tensor
 
@@ -175,7 +176,7 @@ def conv1d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
-    padding: IntOrTuple = 0,
+    padding: Padding = 0,
     dilation: IntOrTuple = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -186,7 +187,7 @@ def conv1d(
         weight: ``(out_channels, K, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel.
-        padding: Zeros added at both ends.
+        padding: Zeros added at both ends; ``[(before, after)]`` where they differ.
         dilation: Distance between kernel elements.
         groups: Number of independent blocks of channels.
 
@@ -196,7 +197,8 @@ def conv1d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
-    return Conv("conv1d", 1, stride, padding, dilation, groups).apply(input, weight, bias)
+    input, even = split_uneven("conv1d", input, padding, 1)
+    return Conv("conv1d", 1, stride, even, dilation, groups).apply(input, weight, bias)
 
 
 def conv2d(
@@ -204,7 +206,7 @@ def conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
-    padding: IntOrTuple = 0,
+    padding: Padding = 0,
     dilation: IntOrTuple = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -215,7 +217,8 @@ def conv2d(
         weight: ``(out_channels, KH, KW, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel, an int or one per spatial axis.
-        padding: Zeros added on both sides, an int or one per spatial axis.
+        padding: Zeros added on both sides, an int or one per spatial axis; or a pair
+            ``(before, after)`` per axis.
         dilation: Distance between kernel elements, an int or one per spatial axis.
         groups: Number of independent blocks of channels; ``C`` makes it depthwise.
 
@@ -227,7 +230,8 @@ def conv2d(
         ValueError: If shapes or settings do not fit.
         TypeError: If dtypes are mixed.
     """
-    return Conv("conv2d", 2, stride, padding, dilation, groups).apply(input, weight, bias)
+    input, even = split_uneven("conv2d", input, padding, 2)
+    return Conv("conv2d", 2, stride, even, dilation, groups).apply(input, weight, bias)
 
 
 def conv3d(
@@ -235,7 +239,7 @@ def conv3d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
-    padding: IntOrTuple = 0,
+    padding: Padding = 0,
     dilation: IntOrTuple = 1,
     groups: int = 1,
 ) -> Tensor:
@@ -246,7 +250,8 @@ def conv3d(
         weight: ``(out_channels, KD, KH, KW, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel, an int or one per spatial axis.
-        padding: Zeros added on both sides, an int or one per spatial axis.
+        padding: Zeros added on both sides, an int or one per spatial axis; or a pair
+            ``(before, after)`` per axis.
         dilation: Distance between kernel elements, an int or one per spatial axis.
         groups: Number of independent blocks of channels.
 
@@ -256,7 +261,8 @@ def conv3d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
-    return Conv("conv3d", 3, stride, padding, dilation, groups).apply(input, weight, bias)
+    input, even = split_uneven("conv3d", input, padding, 3)
+    return Conv("conv3d", 3, stride, even, dilation, groups).apply(input, weight, bias)
 
 
 def conv_transpose1d(

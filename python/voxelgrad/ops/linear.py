@@ -1,10 +1,13 @@
-"""The linear layer: a matrix product over the last axis."""
+"""Matrix products: the linear layer, over the last axis, and the general one."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from voxelgrad.dtypes import parameter_dtype
-from voxelgrad.ops._arguments import check_parameter
-from voxelgrad.ops.cast import Lowered
+from voxelgrad.ops._arguments import as_tensor, check_parameter
+from voxelgrad.ops.cast import Lowered, cast
+from voxelgrad.ops.shape import concat, transpose
 from voxelgrad.tensor import Array, Tensor
 
 
@@ -73,6 +76,63 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         ValueError: If the shapes do not fit.
     """
     return Linear().apply(input, weight, bias)
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply matrices, stacks of matrices and vectors, as ``numpy.matmul`` does.
+
+    Args:
+        a: ``(..., rows, inner)``, or a vector ``(inner,)``.
+        b: ``(..., inner, columns)``, or a vector ``(inner,)``. Leading axes broadcast with those of
+            ``a``; each pair of matrices is one product, so use ``linear`` for a single ``b``.
+
+    Returns:
+        ``(..., rows, columns)``, without the axis that a vector lacks.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
+    a, b = as_tensor("matmul", "a", a), as_tensor("matmul", "b", b)
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(
+            f"matmul: a has shape {a.shape} and b {b.shape}; the last axis of a must be as long as "
+            f"the last but one of b"
+        )
+    left = a.reshape(1, -1) if a.ndim == 1 else a
+    # Linear layers keep their matrix in float32 beside bfloat16 images.
+    right = cast(b.reshape(-1, 1) if b.ndim == 1 else b, parameter_dtype(b.dtype))
+    product = linear(left, transpose(right)) if right.ndim == 2 else _stacked(left, right)
+    shape = list(product.shape)
+    if b.ndim == 1:
+        del shape[-1]
+    if a.ndim == 1:
+        del shape[-1 if b.ndim == 1 else -2]
+    return product.reshape(shape)
+
+
+def _stacked(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply the matrices of two stacks one by one."""
+    try:
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise ValueError(
+            f"matmul: the leading axes of shapes {a.shape} and {b.shape} cannot be broadcast"
+        ) from None
+    rows, columns = a.shape[-2], b.shape[-1]
+    products = []
+    for index in np.ndindex(*stack):
+        left, right = a[_place(index, a)], b[_place(index, b)]
+        products.append(linear(left, transpose(right)).reshape(1, rows, columns))
+    if not products:
+        return Tensor(np.zeros((*stack, rows, columns), a.dtype))
+    return concat(products, 0).reshape(*stack, rows, columns)
+
+
+def _place(index: tuple[int, ...], tensor: Tensor) -> tuple[int, ...]:
+    """Return the part of a stack's index that selects a matrix of ``tensor``."""
+    stack = tensor.shape[:-2]
+    own = index[len(index) - len(stack) :]
+    return tuple(0 if length == 1 else i for i, length in zip(own, stack, strict=True))
 
 
 def _rows(array: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Pooling: maximum and average over windows, adaptive and global averages."""
+"""Pooling over dense windows with even padding, and adaptive averages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from voxelgrad.ops._arguments import (
     IntOrTuple,
     Shape,
     as_ints,
-    as_tensor,
     check_images,
     check_minimum,
 )
-from voxelgrad.ops.arithmetic import mean
 from voxelgrad.tensor import Array, Tensor
 
 
@@ -158,101 +156,6 @@ def _pool_shape(
     return (input_shape[0], *sizes, input_shape[-1])
 
 
-def max_pool1d(
-    input: Tensor,
-    kernel_size: IntOrTuple,
-    stride: IntOrTuple | None = None,
-    padding: IntOrTuple = 0,
-) -> Tensor:
-    """Maximum over windows of sequences ``(N, L, C)``; see ``max_pool2d``."""
-    return MaxPool("max_pool1d", 1, kernel_size, stride, padding).apply(input)
-
-
-def max_pool2d(
-    input: Tensor,
-    kernel_size: IntOrTuple,
-    stride: IntOrTuple | None = None,
-    padding: IntOrTuple = 0,
-) -> Tensor:
-    """Maximum over windows of images.
-
-    The gradient goes to the first maximum of a window; a NaN counts as the maximum.
-
-    Args:
-        input: ``(N, H, W, C)``.
-        kernel_size: Extent of the window, an int or one per spatial axis.
-        stride: Step of the window; ``None`` means ``kernel_size``.
-        padding: Elements that never win added on both sides, at most half the kernel.
-
-    Returns:
-        ``(N, OH, OW, C)`` with ``OH = (H + 2 * padding - kernel_size) // stride + 1``.
-
-    Raises:
-        ValueError: If shapes or settings do not fit.
-    """
-    return MaxPool("max_pool2d", 2, kernel_size, stride, padding).apply(input)
-
-
-def max_pool3d(
-    input: Tensor,
-    kernel_size: IntOrTuple,
-    stride: IntOrTuple | None = None,
-    padding: IntOrTuple = 0,
-) -> Tensor:
-    """Maximum over windows of volumes ``(N, D, H, W, C)``; see ``max_pool2d``."""
-    return MaxPool("max_pool3d", 3, kernel_size, stride, padding).apply(input)
-
-
-def avg_pool1d(
-    input: Tensor,
-    kernel_size: IntOrTuple,
-    stride: IntOrTuple | None = None,
-    padding: IntOrTuple = 0,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """Average over windows of sequences ``(N, L, C)``; see ``avg_pool2d``."""
-    function = AvgPool("avg_pool1d", 1, kernel_size, stride, padding, count_include_pad)
-    return function.apply(input)
-
-
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: IntOrTuple,
-    stride: IntOrTuple | None = None,
-    padding: IntOrTuple = 0,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """Average over windows of images.
-
-    Args:
-        input: ``(N, H, W, C)``.
-        kernel_size: Extent of the window, an int or one per spatial axis.
-        stride: Step of the window; ``None`` means ``kernel_size``.
-        padding: Zeros added on both sides, at most half the kernel.
-        count_include_pad: Whether the zeros count, or only elements of the input do.
-
-    Returns:
-        ``(N, OH, OW, C)`` with ``OH = (H + 2 * padding - kernel_size) // stride + 1``.
-
-    Raises:
-        ValueError: If shapes or settings do not fit.
-    """
-    function = AvgPool("avg_pool2d", 2, kernel_size, stride, padding, count_include_pad)
-    return function.apply(input)
-
-
-def avg_pool3d(
-    input: Tensor,
-    kernel_size: IntOrTuple,
-    stride: IntOrTuple | None = None,
-    padding: IntOrTuple = 0,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """Average over windows of volumes ``(N, D, H, W, C)``; see ``avg_pool2d``."""
-    function = AvgPool("avg_pool3d", 3, kernel_size, stride, padding, count_include_pad)
-    return function.apply(input)
-
-
 def adaptive_avg_pool1d(input: Tensor, output_size: IntOrTuple) -> Tensor:
     """Average sequences ``(N, L, C)`` down to a given length; see ``adaptive_avg_pool2d``."""
     return AdaptiveAvgPool("adaptive_avg_pool1d", 1, output_size).apply(input)
@@ -278,21 +181,3 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrTuple) -> Tensor:
 def adaptive_avg_pool3d(input: Tensor, output_size: IntOrTuple) -> Tensor:
     """Average volumes ``(N, D, H, W, C)`` down to a given size; see ``adaptive_avg_pool2d``."""
     return AdaptiveAvgPool("adaptive_avg_pool3d", 3, output_size).apply(input)
-
-
-def global_avg_pool(input: Tensor) -> Tensor:
-    """Average each channel over all positions.
-
-    Args:
-        input: ``(N, *spatial, C)`` with one to three spatial axes.
-
-    Returns:
-        ``(N, C)``.
-
-    Raises:
-        ValueError: If the input has no spatial axis or an empty one.
-    """
-    input = as_tensor("global_avg_pool", "input", input)
-    rank = min(max(input.ndim - 2, 1), 3)
-    check_images("global_avg_pool", input.shape, rank)
-    return mean(input, tuple(range(1, rank + 1)))

@@ -1,11 +1,9 @@
-"""Ops that move elements without computing: reshape, transpose, concat, pad, crop, indexing."""
+"""Ops that move elements without computing: reshape, transpose, concat, pad, crop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from voxelgrad.autograd import Function, restore
 from voxelgrad.ops._arguments import Shape, as_axis, as_ints, as_tensor
@@ -167,7 +165,7 @@ class Pad(Function):
             )
         limits = {"constant": None, "edge": 1, "reflect": 0}
         if self.mode not in limits:
-            raise ValueError(f"pad: mode is {self.mode!r}; choose constant, reflect or edge")
+            raise ValueError(f"pad: mode is {self.mode!r}; choose constant, reflect, edge or wrap")
         for axis, pair in enumerate(self.pad_width):
             if min(pair) < 0:
                 raise ValueError(
@@ -303,7 +301,7 @@ def pad(
         input: A tensor of any shape.
         pad_width: One ``(before, after)`` pair for every axis, as in ``numpy.pad``.
         mode: ``"constant"`` (``value``), ``"reflect"`` (mirrored without repeating the border
-            element) or ``"edge"`` (the border element repeated).
+            element), ``"edge"`` (the border element repeated) or ``"wrap"`` (the other end).
         value: What ``"constant"`` fills in.
 
     Returns:
@@ -315,7 +313,24 @@ def pad(
     if not isinstance(pad_width, (tuple, list)):
         raise TypeError(f"pad: pad_width must be a list of (before, after); got {pad_width!r}")
     pairs = tuple(as_ints("pad", f"pad_width[{i}]", p, 2) for i, p in enumerate(pad_width))
+    if mode == "wrap":
+        return _wrapped(as_tensor("pad", "input", input), pairs)
     return Pad(tuple((p[0], p[1]) for p in pairs), mode, float(value)).apply(input)
+
+
+def _wrapped(input: Tensor, pairs: tuple[Shape, ...]) -> Tensor:
+    """Return ``input`` continued periodically: the ends are joined on, axis by axis."""
+    Pad(tuple((p[0], p[1]) for p in pairs), "edge", 0.0).check(input.data)
+    for axis, (before, after) in enumerate(pairs):
+        length = input.shape[axis]
+        first, rest = -before % max(1, length), before + length + after
+        parts = []
+        while rest > 0 and before + after:
+            size = min(length - first, rest)
+            parts.append(input[(slice(None),) * axis + (slice(first, first + size),)])
+            first, rest = 0, rest - size
+        input = concat(parts, axis) if parts else input
+    return input
 
 
 def crop(input: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
@@ -334,74 +349,6 @@ def crop(input: Tensor, start: Sequence[int], size: Sequence[int]) -> Tensor:
     """
     box = _listed("crop", "start", (start,)), _listed("crop", "size", (size,))
     return Crop(*box).apply(input)
-
-
-def getitem(input: Tensor, key: Any) -> Tensor:
-    """Index with ints, slices of step 1, ``...`` and ``None``; also the operator ``[]``.
-
-    Args:
-        input: A tensor of any shape.
-        key: What stands between the brackets.
-
-    Returns:
-        A copy of the part.
-
-    Raises:
-        IndexError: If an index leaves the tensor or there are too many.
-        TypeError: If ``key`` holds anything else, such as an index array.
-        ValueError: If a slice has another step.
-    """
-    start, size, shape = _parse_key(input.shape, key if isinstance(key, tuple) else (key,))
-    return reshape(Crop(start, size).apply(input), shape)
-
-
-def _parse_key(shape: Shape, keys: tuple[Any, ...]) -> tuple[Shape, Shape, Shape]:
-    """Return start, size and final shape of the part that ``keys`` select."""
-    used = len([k for k in keys if k is not None and k is not Ellipsis])
-    if used > len(shape):
-        raise IndexError(
-            f"index: {used} indices for a tensor of {len(shape)} axes (shape {shape}); give fewer"
-        )
-    keys = _expand_ellipsis(keys, len(shape) - used)
-    start: list[int] = []
-    size: list[int] = []
-    result: list[int] = []
-    for key in keys:
-        if key is None:
-            result.append(1)
-            continue
-        first, length = _parse_one(len(start), shape[len(start)], key)
-        start.append(first)
-        size.append(length)
-        if isinstance(key, slice):
-            result.append(length)
-    return tuple(start), tuple(size), tuple(result)
-
-
-def _expand_ellipsis(keys: tuple[Any, ...], missing: int) -> tuple[Any, ...]:
-    """Replace ``...`` (at the end, if there is none) by as many full slices as are missing."""
-    places = [i for i, key in enumerate(keys) if key is Ellipsis]
-    if len(places) > 1:
-        raise IndexError("index: '...' may stand only once")
-    place = places[0] if places else len(keys)
-    return keys[:place] + (slice(None),) * missing + keys[place + 1 :]
-
-
-def _parse_one(axis: int, length: int, key: Any) -> tuple[int, int]:
-    """Return first index and number of elements that ``key`` selects along an axis."""
-    if isinstance(key, slice):
-        first, stop, step = key.indices(length)
-        if step != 1:
-            raise ValueError(f"index: the slice of axis {axis} has step {step}; only 1 is offered")
-        return first, max(0, stop - first)
-    if not isinstance(key, (int, np.integer)) or isinstance(key, bool):
-        raise TypeError(
-            f"index: axis {axis} is indexed by {type(key).__name__}; use ints, slices, '...' or "
-            f"None (for index arrays and masks, index .numpy())"
-        )
-    if not -length <= key < length:
-        raise IndexError(f"index: {key} is outside axis {axis} of length {length}")
-    return int(key) % length, 1
 
 
 def _listed(op: str, name: str, values: tuple[Any, ...]) -> Shape:

@@ -13,6 +13,8 @@ from voxelgrad.backends.reference._common import Array, Ints
 from voxelgrad.backends.reference.activation import (
     activation_backward,
     activation_forward,
+    clip_backward,
+    clip_forward,
 )
 from voxelgrad.backends.reference.arithmetic import (
     binary_forward,
@@ -39,6 +41,7 @@ from voxelgrad.backends.reference.dropout import (
 from voxelgrad.backends.reference.interpolate import (
     interpolate_backward,
     interpolate_forward,
+    resample,
 )
 from voxelgrad.backends.reference.loss import (
     bce_with_logits_backward,
@@ -107,6 +110,8 @@ __all__ = [
     "binary_forward",
     "broadcast_to",
     "cast",
+    "clip_backward",
+    "clip_forward",
     "concat",
     "conv_backward_data",
     "conv_backward_weight",
@@ -137,6 +142,7 @@ __all__ = [
     "pad_backward",
     "pad_forward",
     "reduce_sum",
+    "resample",
     "scale_inplace",
     "sgd_step",
     "slice_forward",

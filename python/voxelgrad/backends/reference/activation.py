@@ -66,3 +66,16 @@ def activation_backward(
     """
     _check_kind(kind)
     grad_input[...] = float64(grad_output) * _DERIVATIVE[kind](float64(saved), alpha)
+
+
+def clip_forward(input: Array, output: Array, low: float, high: float) -> None:
+    """Write ``input`` cut to [low, high]; NaN stays NaN."""
+    output[...] = np.clip(float64(input), low, high)
+
+
+def clip_backward(
+    grad_output: Array, input: Array, grad_input: Array, low: float, high: float
+) -> None:
+    """Write ``grad_output`` where ``low < input < high``, else 0."""
+    inside = (input > low) & (input < high)
+    grad_input[...] = np.where(inside, float64(grad_output), 0.0)

@@ -1,10 +1,12 @@
-"""Nearest and (bi-, tri-) linear interpolation: one matrix per spatial axis."""
+"""Nearest, (bi-, tri-) linear and any other interpolation: one matrix per spatial axis."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from voxelgrad.backends.reference._common import Array, Ints, apply_along_spatial
+from voxelgrad.backends.reference._common import Array, Ints, apply_along_spatial, float64
 
 
 def _source_position(i: int, size_out: int, size_in: int, align_corners: bool) -> float:
@@ -63,3 +65,27 @@ def interpolate_backward(
     """
     matrices = _matrices(grad_output.shape[1:-1], grad_input.shape[1:-1], mode, align_corners)
     grad_input[...] = apply_along_spatial(grad_output, [matrix.T for matrix in matrices])
+
+
+def _table_matrix(starts: Array, positions: Array, weights: Array, size_in: int) -> Array:
+    """Return the matrix of which row i has the weights of entries starts[i] to starts[i + 1]."""
+    matrix = np.zeros((len(starts) - 1, size_in))
+    for i, (begin, end) in enumerate(pairwise(starts)):
+        np.add.at(matrix[i], positions[begin:end], float64(weights[begin:end]))
+    return matrix
+
+
+def resample(
+    input: Array,
+    output: Array,
+    starts: list[Array],
+    positions: list[Array],
+    weights: list[Array],
+) -> None:
+    """Write ``input`` (N, *spatial, C) multiplied along each spatial axis by a sparse matrix.
+
+    Row i of the matrix of an axis has ``weights[t]`` in column ``positions[t]`` for t from
+    ``starts[i]`` to ``starts[i + 1]``.
+    """
+    tables = zip(starts, positions, weights, input.shape[1:-1], strict=True)
+    output[...] = apply_along_spatial(input, [_table_matrix(*table) for table in tables])

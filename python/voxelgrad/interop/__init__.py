@@ -1,0 +1,7 @@
+"""Networks and weights from elsewhere, and ours taken elsewhere."""
+
+from __future__ import annotations
+
+from voxelgrad.interop import onnx
+
+__all__ = ["onnx"]

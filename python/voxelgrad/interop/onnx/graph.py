@@ -1,0 +1,116 @@
+"""An ONNX graph as plain data that JSON can hold: nodes, inputs, outputs, and what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from voxelgrad.interop.onnx.layout import Layout
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator of a graph.
+
+    Attributes:
+        op: Operator, such as "Conv".
+        name: The node's name, or one made from its first output.
+        inputs: Names of values; "" for an optional input that is missing.
+        outputs: Names of values; "" for an output that nobody wants.
+        attributes: Settings; numbers, strings and lists of them.
+    """
+
+    op: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return what errors call it."""
+        return f"node {self.name!r} ({self.op})"
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph.
+
+    Attributes:
+        name: Its name.
+        dtype: numpy's name of the dtype.
+        shape: Extents in ONNX's order, None or a name where they may vary; None if unknown.
+        channels_last: Inputs only: whether voxelgrad takes it as (N, *spatial, C).
+    """
+
+    name: str
+    dtype: str
+    shape: list[int | str | None] | None
+    channels_last: bool = False
+
+    def __str__(self) -> str:
+        """Return name, dtype and shape in the order that voxelgrad takes."""
+        if self.shape is None:
+            return f"{self.name}: {self.dtype}"
+        lengths = ["?" if n is None else str(n) for n in self.shape]
+        if self.channels_last:
+            lengths = [lengths[0], *lengths[2:], lengths[1]]
+        return f"{self.name}: {self.dtype} ({', '.join(lengths)})"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array that belongs to the graph.
+
+    Attributes:
+        shape: Its extents as they lie here.
+        dtype: numpy's name of the dtype.
+        layout: How it lies, against ONNX.
+        trainable: Whether it is a parameter; else it is a constant or a running statistic.
+    """
+
+    shape: list[int]
+    dtype: str
+    layout: Layout
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Operators in an order in which they can run.
+
+    Attributes:
+        opset: Version of the operator set.
+        nodes: The operators.
+        inputs: What is given, without the stored arrays.
+        outputs: What is returned.
+        stored: Weights and constants by name.
+    """
+
+    opset: int
+    nodes: list[Node]
+    inputs: list[Port]
+    outputs: list[Port]
+    stored: dict[str, Stored]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return dictionaries and lists that ``from_json`` takes."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Graph:
+        """Return the graph that ``as_json`` described.
+
+        Raises:
+            KeyError, TypeError: If it did not.
+        """
+        stored = {
+            name: Stored(**{**entry, "layout": Layout(**entry["layout"])})
+            for name, entry in data["stored"].items()
+        }
+        return Graph(
+            int(data["opset"]),
+            [Node(**node) for node in data["nodes"]],
+            [Port(**port) for port in data["inputs"]],
+            [Port(**port) for port in data["outputs"]],
+            stored,
+        )
