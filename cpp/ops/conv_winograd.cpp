@@ -85,25 +85,22 @@ void transform_back(const Plan& plan, const TileBlock& block, const float* produ
     }
 }
 
-// One block from its pixels to its results. All panels of a frequency come before the next one, so
-// that the source's frequencies are read from the second cache once.
+// One block from its pixels to its results.
 void run_block(const Plan& plan, const TileBlock& block) {
-    const std::int64_t channels = plan.pass.source.channels, panels = plan.weight.panels();
+    const std::int64_t channels = plan.pass.source.channels;
     const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
     const std::int64_t targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(targets * plan.width);
     const std::int64_t source_size = frequencies_size(sources, channels);
-    Workspace<float> memory(source_size + panels * winograd_frequencies * stride);
+    Workspace<float> memory(source_size + winograd_frequencies * stride);
     const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
     float* products = memory.data() + source_size;
     transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);
-    for (int f = 0; f < winograd_frequencies; ++f)
-        for (std::int64_t panel = 0; panel < panels; ++panel)
-            multiply(plan, block, source, f, panel,
-                     products + (panel * winograd_frequencies + f) * stride);
-    for (std::int64_t panel = 0; panel < panels; ++panel)
-        transform_back(plan, block, products + panel * winograd_frequencies * stride, stride, panel,
-                       0, targets);
+    for (std::int64_t panel = 0; panel < plan.weight.panels(); ++panel) {
+        for (int f = 0; f < winograd_frequencies; ++f)
+            multiply(plan, block, source, f, panel, products + f * stride);
+        transform_back(plan, block, products, stride, panel, 0, targets);
+    }
 }
 
 // One block, which may be large, in three phases.

@@ -72,7 +72,7 @@ class WinogradWeight {
     std::int64_t stride() const { return stride_; }
     // [depth tap][source channel][panel]
     const float* at(std::int64_t panel, std::int64_t frequency) const {
-        return data_.data() + (frequency * panels_ + panel) * stride_;
+        return data_.data() + (panel * winograd_frequencies + frequency) * stride_;
     }
 
  private:

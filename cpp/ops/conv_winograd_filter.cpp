@@ -63,10 +63,11 @@ void WinogradWeight::transform(const Pass& pass, const GatherPhase& phase, std::
         for (int t = 0; t < plane; ++t)
             copy_tap(pass, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel), first,
                      targets, start, sources, taps.data() + t * tap_stride, width);
-        float* out = data_.data() + panel * stride_ + (depth * all + start) * width;
+        float* out =
+            data_.data() + panel * winograd_frequencies * stride_ + (depth * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)
             winograd_kernels().weight(taps.data() + s * width, tap_stride, out + s * width,
-                                      panels_ * stride_);
+                                      stride_);
     }
 }
 
