@@ -52,6 +52,23 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
             np.testing.assert_array_equal(together[i], alone[0])
 
 
+def placed(shape: tuple[int, ...], offset: int) -> Array:
+    """Return an array whose data lie `offset` floats after a cache line."""
+    size = int(np.prod(shape))
+    memory = np.empty(size + 32, np.float32)
+    start = -memory.ctypes.data // 4 % 16 + offset
+    return memory[start : start + size].reshape(shape)
+
+
+def test_where_a_result_lies_does_not_change_a_bit() -> None:
+    """Large results go past the cache where they are aligned to cache lines, otherwise not."""
+    images, weight = normal(IMAGES, SIZE, SIZE, CHANNELS), normal(CHANNELS, 3, 3, CHANNELS)
+    aligned, shifted = placed(images.shape, 0), placed(images.shape, 1)
+    for result in (aligned, shifted):
+        cpu.conv_forward(images, weight, None, result, ONE, ONE, ONE, 1)
+    np.testing.assert_array_equal(aligned, shifted)
+
+
 @pytest.mark.parametrize("image", [0, IMAGES // 2, IMAGES - 1])
 def test_every_image_reaches_the_weight_gradient(image: int) -> None:
     """One pixel of one tile: all other products are zero, so the sums are the same bit for bit."""

@@ -116,6 +116,18 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
 // x - 0 is x, so that this is one broadcast; 0 + x would turn -0 into 0 and be an addition.
 [[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
 
+// a * b + c, rounded once where the level can. Spelt out where a result must not depend on which
+// products the compiler chooses to fuse: the same source compiled in two places may differ.
+[[gnu::always_inline]] inline Vec multiply_add(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 // Fetches a cache line that is read soon into the second-level cache.
 [[gnu::always_inline]] inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 

@@ -9,21 +9,27 @@ namespace {
 constexpr int panel = 2 * lanes;
 constexpr float a = 0.70710678118654752f, b = 1.41421356237309505f;  // the points +-a and +-b
 
+[[gnu::always_inline]] inline Vec multiply_add(float factor, Vec v, Vec sum) {
+    return multiply_add(splat(factor), v, sum);
+}
+
 // Each transform maps a line of vectors to a line of vectors. Results that share sums come in
-// pairs; `results` says which (-1: none).
+// pairs; `results` says which (-1: none). Fused operations are spelt out, so that a tile's result
+// does not depend on how it is stored.
 struct InputTransform {  // B^T
     static constexpr int from = 6, to = 6, pairs = 3;
     static constexpr int results[pairs][2] = {{0, 5}, {1, 2}, {3, 4}};
     template <int pair>
     [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
         if constexpr (pair == 0) {
-            t[0] = d[0] - 2.5f * d[2] + d[4];
-            t[1] = d[1] - 2.5f * d[3] + d[5];
+            t[0] = multiply_add(-2.5f, d[2], d[0] + d[4]);
+            t[1] = multiply_add(-2.5f, d[3], d[1] + d[5]);
         } else {
             constexpr float square = pair == 1 ? 2.0f : 0.5f, point = pair == 1 ? a : b;
-            const Vec even = d[4] - square * d[2], odd = d[3] - square * d[1];
-            t[0] = even + point * odd;
-            t[1] = even - point * odd;
+            const Vec even = multiply_add(-square, d[2], d[4]);
+            const Vec odd = multiply_add(-square, d[1], d[3]);
+            t[0] = multiply_add(point, odd, even);
+            t[1] = multiply_add(-point, odd, even);
         }
     }
 };
@@ -36,11 +42,11 @@ struct OutputTransform {  // A^T
         if constexpr (pair == 0) {
             const Vec even_a = m[1] + m[2], even_b = m[3] + m[4];
             t[0] = m[0] + even_a + even_b;
-            t[1] = 0.5f * even_a + 2.0f * even_b;
+            t[1] = multiply_add(0.5f, even_a, 2.0f * even_b);
         } else {
             const Vec odd_a = m[1] - m[2], odd_b = m[3] - m[4];
-            t[0] = a * odd_a + b * odd_b;
-            t[1] = 0.5f * a * odd_a + (2.0f * b * odd_b + m[5]);
+            t[0] = multiply_add(a, odd_a, b * odd_b);
+            t[1] = multiply_add(0.5f * a, odd_a, multiply_add(2.0f * b, odd_b, m[5]));
         }
     }
 };
@@ -56,9 +62,9 @@ struct WeightTransform {  // G
         } else {
             constexpr float square = pair == 1 ? 0.5f : 2.0f, point = pair == 1 ? a : b;
             constexpr float scale = pair == 1 ? -2.0f / 3 : 1.0f / 6;
-            const Vec even = scale * (g[0] + square * g[2]);
-            t[0] = even + scale * point * g[1];
-            t[1] = even - scale * point * g[1];
+            const Vec even = scale * multiply_add(square, g[2], g[0]);
+            t[0] = multiply_add(scale * point, g[1], even);
+            t[1] = multiply_add(-scale * point, g[1], even);
         }
     }
 };
@@ -73,9 +79,10 @@ struct GradientTransform {  // A
             t[1] = y[3];
         } else {
             constexpr float square = pair == 1 ? 0.5f : 2.0f, point = pair == 1 ? a : b;
-            const Vec even = y[0] + square * y[2], odd = y[1] + square * y[3];
-            t[0] = even + point * odd;
-            t[1] = even - point * odd;
+            const Vec even = multiply_add(square, y[2], y[0]);
+            const Vec odd = multiply_add(square, y[3], y[1]);
+            t[0] = multiply_add(point, odd, even);
+            t[1] = multiply_add(-point, odd, even);
         }
     }
 };
@@ -88,10 +95,10 @@ struct WeightGradientTransform {  // G^T
         constexpr float scale_a = -2.0f / 3, scale_b = 1.0f / 6;
         if constexpr (pair == 0) {
             const Vec even_a = m[1] + m[2], even_b = m[3] + m[4];
-            t[0] = m[0] + scale_a * even_a + scale_b * even_b;
-            t[1] = 0.5f * scale_a * even_a + (2.0f * scale_b * even_b + m[5]);
+            t[0] = multiply_add(scale_a, even_a, multiply_add(scale_b, even_b, m[0]));
+            t[1] = multiply_add(0.5f * scale_a, even_a, multiply_add(2.0f * scale_b, even_b, m[5]));
         } else {
-            t[0] = scale_a * a * (m[1] - m[2]) + scale_b * b * (m[3] - m[4]);
+            t[0] = multiply_add(scale_a * a, m[1] - m[2], scale_b * b * (m[3] - m[4]));
         }
     }
 };

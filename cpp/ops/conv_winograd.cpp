@@ -9,7 +9,6 @@
 #include "ops/conv_winograd.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
@@ -17,13 +16,13 @@
 #include "core/streaming.hpp"
 #include "kernels/winograd_product.hpp"
 #include "ops/conv_algorithms.hpp"
+
 namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t fewest_channels = 16;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
-constexpr std::int64_t fewest_tiles = 28,
-                       most_tiles = 56;  // of a block: two to four register blocks
+constexpr std::int64_t fewest_tiles = 28, most_tiles = 56;  // of a block
 constexpr std::int64_t most_slices = 8;
 constexpr std::int64_t cached_source = 144 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
