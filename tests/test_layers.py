@@ -35,6 +35,7 @@ ALLOWED = {
     "ops": {"autograd", "tensor"},
     "gradcheck": {"autograd", "tensor", "ops"},
     "serialization": {"nn", "models"},
+    "compiled": {"nn", "optim", "tensor", "autograd"},
     "tensor": {"autograd", "ops"},
     "autograd": {"tensor"},
     "backends": set(),

@@ -1,5 +1,6 @@
 #include "ops/arithmetic.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
 
@@ -184,6 +185,12 @@ void broadcast_to(View<const float> input, View<float> output, double scale) {
     check(fits, "broadcast_to: input ", input, " does not expand to output ", output);
     const float factor = static_cast<float>(scale);
     run(Binary::mul, input, View<const float>{.data = &factor}, output);
+}
+
+void fill(View<float> output, double value) {
+    parallel_for_ranges(output.size(), grain, [&](std::int64_t begin, std::int64_t end) {
+        std::fill(output.data + begin, output.data + end, static_cast<float>(value));
+    });
 }
 
 }  // namespace voxelgrad

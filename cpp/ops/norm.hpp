@@ -20,6 +20,22 @@ void batch_norm_apply(View<const float> input, OptionalView<const float> weight,
                       OptionalView<const float> bias, View<const float> mean,
                       View<const float> invstd, View<float> output);
 
+// Moves running statistics (C,) towards those of a batch of `count` values a channel: by the share
+// `momentum`, and to the unbiased variance.
+void batch_norm_update(View<const float> mean, View<const float> invstd, View<float> running_mean,
+                       View<float> running_var, double momentum, double eps, std::int64_t count);
+
+// invstd = 1 / sqrt(variance + eps), (C,).
+void batch_norm_invstd(View<const float> variance, View<float> invstd, double eps);
+
+// The weight (out_channels, ...) and bias of a layer that does by itself what it does before a
+// batch norm with constant statistics: scale = norm_weight / sqrt(variance + eps), folded_weight =
+// scale * weight, folded_bias = norm_bias + (bias - mean) * scale. Missing ones as above.
+void batch_norm_fold(View<const float> weight, OptionalView<const float> bias,
+                     OptionalView<const float> norm_weight, OptionalView<const float> norm_bias,
+                     View<const float> mean, View<const float> variance, View<float> folded_weight,
+                     View<float> folded_bias, double eps);
+
 // Writes the gradients that are not None. `training`: the statistics were those of the input.
 void batch_norm_backward(View<const float> grad_output, View<const float> input,
                          OptionalView<const float> weight, View<const float> mean,

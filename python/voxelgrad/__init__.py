@@ -14,6 +14,7 @@ from voxelgrad.tensor import Tensor
 
 if TYPE_CHECKING:
     from voxelgrad import data, models, nn, optim, report, train
+    from voxelgrad.compiled import compile
     from voxelgrad.serialization import load, save
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ __all__ = [
     "__version__",
     "autograd",
     "backends",
+    "compile",
     "data",
     "enable_grad",
     "get_num_threads",
@@ -45,7 +47,11 @@ __all__ = [
 
 # Rooms that are imported when they are first entered, so that `import voxelgrad` stays quick.
 _LAZY_MODULES = ("data", "models", "nn", "optim", "report", "train")
-_LAZY_FUNCTIONS = {"load": "voxelgrad.serialization", "save": "voxelgrad.serialization"}
+_LAZY_FUNCTIONS = {
+    "compile": "voxelgrad.compiled",
+    "load": "voxelgrad.serialization",
+    "save": "voxelgrad.serialization",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from voxelgrad.backends import constant
 from voxelgrad.tensor import Array, Tensor
 
 Shape = tuple[int, ...]
@@ -163,4 +164,4 @@ def as_class_weight(op: str, class_weight: Any, logits: Array) -> Array | None:
         raise ValueError(
             f"{op}: class_weight is {weights.tolist()}; weights must be finite and 0 or greater"
         )
-    return weights
+    return constant(weights)

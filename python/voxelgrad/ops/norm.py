@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
+from voxelgrad.backends import backend_of
 from voxelgrad.ops._arguments import Shape, as_ints, check_parameter
 from voxelgrad.tensor import Array, Tensor
 
@@ -109,8 +110,9 @@ class BatchNorm(_Norm):
                 self._update_running(mean, invstd, input.size // channels[0])
         else:
             assert self.running_mean is not None and self.running_var is not None
-            mean = self.running_mean.astype(input.dtype)
-            invstd = (1.0 / np.sqrt(self.running_var + self.eps)).astype(input.dtype)
+            mean = self.running_mean.astype(input.dtype, copy=False)
+            invstd = self.backend.empty(mean.shape, input.dtype)
+            backend_of(self.running_var).batch_norm_invstd(self.running_var, invstd, self.eps)
             if input.size:
                 self.backend.batch_norm_apply(input, weight, bias, mean, invstd, output)
         self.saved = (input, weight, mean, invstd)
@@ -119,15 +121,9 @@ class BatchNorm(_Norm):
     def _update_running(self, mean: Array, invstd: Array, count: int) -> None:
         """Move the running statistics towards the batch's (unbiased variance)."""
         assert self.running_mean is not None and self.running_var is not None
-        rate = self.momentum
-        variance = 1.0 / np.square(invstd, dtype=np.float64) - self.eps
-        np.maximum(variance, 0.0, out=variance)
-        # A training that diverges overflows here first; its loss says so, once and with the place.
-        with np.errstate(over="ignore", invalid="ignore"):
-            self.running_mean *= 1.0 - rate
-            self.running_mean += rate * mean
-            self.running_var *= 1.0 - rate
-            self.running_var += (rate * count / (count - 1)) * variance
+        backend_of(self.running_mean).batch_norm_update(
+            mean, invstd, self.running_mean, self.running_var, self.momentum, self.eps, count
+        )
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
