@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <map>
@@ -72,7 +73,7 @@ void return_to_system(void* block) {
 struct Cache {
     std::mutex lock;
     std::map<std::size_t, std::vector<void*>> free_blocks;  // by capacity
-    PoolStatistics statistics{};
+    std::atomic<std::int64_t> in_use{0}, cached{0}, peak_in_use{0};
 };
 
 // Never destroyed: arrays may be released while the interpreter shuts down.
@@ -86,22 +87,87 @@ Cache& cache() {
     return *instance;
 }
 
-void count_in_use(PoolStatistics& statistics, std::size_t capacity) {
-    statistics.in_use += static_cast<std::int64_t>(capacity);
-    statistics.peak_in_use = std::max(statistics.peak_in_use, statistics.in_use);
+void count_taken(std::size_t capacity) {
+    const auto bytes = static_cast<std::int64_t>(capacity);
+    const std::int64_t now = cache().in_use.fetch_add(bytes) + bytes;
+    std::int64_t peak = cache().peak_in_use.load();
+    while (now > peak && !cache().peak_in_use.compare_exchange_weak(peak, now)) {
+    }
+}
+
+void count_cached(std::size_t capacity) {
+    cache().cached.fetch_add(static_cast<std::int64_t>(capacity));
+}
+
+void count_uncached(std::size_t capacity) {
+    cache().cached.fetch_sub(static_cast<std::int64_t>(capacity));
+}
+
+void count_returned(std::size_t capacity) {
+    cache().in_use.fetch_sub(static_cast<std::int64_t>(capacity));
+    count_cached(capacity);
+}
+
+bool fits(std::size_t available, std::size_t wanted) {
+    return available >= wanted && available <= wanted + wanted / 4;
 }
 
 // The smallest cached block that is not more than a quarter too large.
 void* take_cached(Cache& cache, std::size_t capacity) {
     const auto found = cache.free_blocks.lower_bound(capacity);
-    if (found == cache.free_blocks.end() || found->first > capacity + capacity / 4) return nullptr;
+    if (found == cache.free_blocks.end() || !fits(found->first, capacity)) return nullptr;
     void* block = found->second.back();
     found->second.pop_back();
-    cache.statistics.cached -= static_cast<std::int64_t>(found->first);
-    count_in_use(cache.statistics, found->first);
+    count_uncached(found->first);
+    count_taken(found->first);
     if (found->second.empty()) cache.free_blocks.erase(found);
     return block;
 }
+
+void keep_for_all(void* block) {
+    Cache& shared = cache();
+    std::lock_guard lock(shared.lock);
+    shared.free_blocks[header_of(block)->capacity].push_back(block);
+}
+
+// The blocks that a thread keeps for its next workspaces. They count as cached.
+class Scratch {
+ public:
+    ~Scratch() { give_up(); }
+
+    void* take(std::size_t capacity) {
+        for (int i = count_ - 1; i >= 0; --i) {
+            if (!fits(header_of(blocks_[i])->capacity, capacity)) continue;
+            void* const block = blocks_[i];
+            blocks_[i] = blocks_[--count_];
+            count_uncached(header_of(block)->capacity);
+            count_taken(header_of(block)->capacity);
+            return block;
+        }
+        return nullptr;
+    }
+
+    bool keep(void* block) {
+        if (header_of(block)->capacity > largest) return false;
+        if (count_ == most) keep_for_all(blocks_[0]);
+        if (count_ == most) blocks_[0] = blocks_[--count_];
+        blocks_[count_++] = block;
+        return true;
+    }
+
+    void give_up() {
+        while (count_ > 0) keep_for_all(blocks_[--count_]);
+    }
+
+ private:
+    static constexpr int most = 8;
+    static constexpr std::size_t largest = std::size_t{1} << 20;
+
+    void* blocks_[most];
+    int count_ = 0;
+};
+
+thread_local Scratch my_scratch;
 
 }  // namespace
 
@@ -118,43 +184,46 @@ void* pool_allocate(std::size_t bytes) {
         block = new_block(capacity);
     }
     if (block == nullptr) throw std::bad_alloc();
-    std::lock_guard lock(shared.lock);
-    count_in_use(shared.statistics, capacity);
+    count_taken(capacity);
     return block;
 }
 
 void pool_release(void* block) noexcept {
     if (block == nullptr) return;
-    const std::size_t capacity = header_of(block)->capacity;
-    Cache& shared = cache();
-    std::lock_guard lock(shared.lock);
-    shared.statistics.in_use -= static_cast<std::int64_t>(capacity);
-    shared.statistics.cached += static_cast<std::int64_t>(capacity);
-    shared.free_blocks[capacity].push_back(block);
+    count_returned(header_of(block)->capacity);
+    keep_for_all(block);
+}
+
+void* scratch_allocate(std::size_t bytes) {
+    void* block = my_scratch.take(rounded(bytes));
+    return block == nullptr ? pool_allocate(bytes) : block;
+}
+
+void scratch_release(void* block) noexcept {
+    if (block == nullptr) return;
+    count_returned(header_of(block)->capacity);
+    if (!my_scratch.keep(block)) keep_for_all(block);
 }
 
 void pool_trim() {
+    my_scratch.give_up();
     Cache& shared = cache();
     std::map<std::size_t, std::vector<void*>> blocks;
     {
         std::lock_guard lock(shared.lock);
         blocks.swap(shared.free_blocks);
-        shared.statistics.cached = 0;
     }
     for (const auto& [capacity, list] : blocks)
-        for (void* block : list) return_to_system(block);
+        for (void* block : list) {
+            count_uncached(capacity);
+            return_to_system(block);
+        }
 }
 
 PoolStatistics pool_statistics() {
-    Cache& shared = cache();
-    std::lock_guard lock(shared.lock);
-    return shared.statistics;
+    return {cache().in_use.load(), cache().cached.load(), cache().peak_in_use.load()};
 }
 
-void pool_reset_peak() {
-    Cache& shared = cache();
-    std::lock_guard lock(shared.lock);
-    shared.statistics.peak_in_use = shared.statistics.in_use;
-}
+void pool_reset_peak() { cache().peak_in_use.store(cache().in_use.load()); }
 
 }  // namespace voxelgrad

@@ -23,13 +23,18 @@ void pool_trim();  // gives all cached blocks back to the system
 PoolStatistics pool_statistics();
 void pool_reset_peak();
 
+// The same for memory that the thread which took it gives back soon: each thread keeps a few blocks
+// for itself, so that threads do not wait for each other.
+void* scratch_allocate(std::size_t bytes);
+void scratch_release(void* block) noexcept;
+
 // Scratch memory of one kernel call.
 template <class T>
 class Workspace {
  public:
     explicit Workspace(std::int64_t count)
-        : data_(static_cast<T*>(pool_allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
-    ~Workspace() { pool_release(data_); }
+        : data_(static_cast<T*>(scratch_allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
+    ~Workspace() { scratch_release(data_); }
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
 
