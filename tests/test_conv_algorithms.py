@@ -12,6 +12,7 @@ import pytest
 from bounds import bounds_of
 from comparison import assert_within
 from conv_cases import conv_case
+from instruction_sets import VECTOR
 from op_case import OpCase
 from op_cases import CONV_CASES, LARGE_CASES
 from op_runs import problem_of, run_native
@@ -61,7 +62,7 @@ def test_general_algorithms_take_every_case(case: OpCase, algorithm: str) -> Non
     assert_within(run_native(case, problem), problem.expected, bounds)
 
 
-@pytest.mark.parametrize("isa", cpu.isa_names())
+@pytest.mark.parametrize("isa", VECTOR)
 @pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
 def test_winograd_stays_within_the_bound_of_its_transforms(case: OpCase, isa: str) -> None:
     problem = problem_of(case)

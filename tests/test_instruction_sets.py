@@ -8,13 +8,14 @@ import pytest
 
 from bounds import bounds_of
 from comparison import assert_within
+from instruction_sets import VECTOR
 from op_case import OpCase
 from op_cases import CASES
 from op_runs import problem_of, run_native
 from voxelgrad.backends import cpu
 
 
-@pytest.fixture(params=cpu.isa_names())
+@pytest.fixture(params=VECTOR)
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     before = cpu.isa_name()
     cpu.set_isa(request.param)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from instruction_sets import VECTOR
 from voxelgrad.backends import cpu
 
 Array = NDArray[np.float32]
 SHAPE = (2, 210, 320, 32)  # 4.3 million values, just above what counts as large
 
 
-@pytest.fixture(params=cpu.isa_names(), autouse=True)
+@pytest.fixture(params=VECTOR, autouse=True)
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[None]:
     before = cpu.isa_name()
     cpu.set_isa(request.param)

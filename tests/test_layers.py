@@ -38,14 +38,16 @@ ALLOWED = {
     "compiled": {"nn", "optim", "tensor", "autograd"},
     "tensor": {"autograd", "ops"},
     "autograd": {"tensor"},
-    "backends": set(),
+    "backends": {"dtypes"},
     "config": {"backends"},
+    "dtypes": set(),
     "grad_mode": set(),
+    "precision": {"dtypes"},
     "random": set(),
     "files": set(),
 }
-SHARED = {"files", "random", "backends", "grad_mode", "serialization"}
-FOUNDATION = {"backends", "random", "files"}
+SHARED = {"dtypes", "precision", "files", "random", "backends", "grad_mode", "serialization"}
+FOUNDATION = {"backends", "dtypes", "files", "precision", "random"}
 
 
 def room_of(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from voxelgrad.backends import cpu
+from instruction_sets import VECTOR
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect")
 
@@ -30,7 +30,7 @@ def _run(script: str, *arguments: str) -> None:
     assert last == "done"
 
 
-@pytest.mark.parametrize("isa", cpu.isa_names())
+@pytest.mark.parametrize("isa", VECTOR)
 def test_arrays_that_end_at_a_forbidden_page(isa: str) -> None:
     _run("guarded_run.py", isa)
 

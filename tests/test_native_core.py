@@ -56,7 +56,7 @@ def test_impossible_thread_counts_are_refused(count: int) -> None:
 
 
 def test_unknown_instruction_set_is_refused() -> None:
-    with pytest.raises(ValueError, match="baseline, avx2 or avx512"):
+    with pytest.raises(ValueError, match="baseline, avx2, avx512, avx512_bf16 or amx"):
         cpu.set_isa("sse9")
 
 

@@ -216,7 +216,7 @@ VALUE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 TYPE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "mixed dtypes": (
         lambda: ops.conv2d(IMAGE, t(4, 3, 3, 3, dtype=np.float32)),
-        r"conv2d: input is float64 but weight is float32; .*astype\(np\.float64\)",
+        r"conv2d: input is float64 but weight is float32; .*astype\(\"float64\"\)",
     ),
     "mixed operands": (lambda: t(2) + t(2, dtype=np.float32), "add: .* float64 .* float32"),
     "mixed list": (

@@ -47,7 +47,7 @@ def test_what_is_no_number_is_refused(data: object) -> None:
 
 
 def test_integers_cannot_require_gradients() -> None:
-    with pytest.raises(TypeError, match="needs float32 or float64 data"):
+    with pytest.raises(TypeError, match="needs float32, float64 or bfloat16 data"):
         vg.Tensor(np.arange(3), requires_grad=True)
 
 

@@ -1,22 +1,47 @@
-// numpy arrays -> View, OptionalView, Dims. No silent copies: a wrong dtype, a gap in the memory or
-// a read-only output is refused, and pybind11 turns that into a TypeError.
+// numpy arrays -> View, OptionalView, Dims; ml_dtypes' bfloat16 -> bf16. No silent copies: a wrong
+// dtype, a gap in the memory or a read-only output is refused, and pybind11 turns that into a
+// TypeError.
 #pragma once
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <string_view>
 #include <type_traits>
 
+#include "core/bf16.hpp"
 #include "core/view.hpp"
 
 namespace pybind11::detail {
 
+// numpy knows bfloat16 only as a type that another package has registered.
+template <>
+struct npy_format_descriptor<voxelgrad::bf16> {
+    static constexpr auto name = const_name("bfloat16");
+};
+
+template <class Element>
+bool holds(const pybind11::array& array) {
+    if constexpr (std::is_same_v<Element, voxelgrad::bf16>) {
+        const auto dtype = array.dtype();
+        // Not one of numpy's own types; the name tells it from other types of two bytes.
+        if (dtype.itemsize() != 2 || dtype.num() < 256) return false;
+        const std::string_view type =
+            reinterpret_cast<PyTypeObject*>(dtype.attr("type").ptr())->tp_name;
+        return type.ends_with("bfloat16");
+    } else {
+        return npy_api::get().PyArray_EquivTypes_(array.dtype().ptr(),
+                                                  pybind11::dtype::of<Element>().ptr());
+    }
+}
+
 template <class T>
 bool load_view(handle source, voxelgrad::View<T>& view) {
     using Element = std::remove_const_t<T>;
-    if (!array_t<Element, array::c_style>::check_(source)) return false;
+    if (!isinstance<pybind11::array>(source)) return false;
     const auto array = reinterpret_borrow<pybind11::array>(source);
+    if (!(array.flags() & array::c_style) || !holds<Element>(array)) return false;
     if (array.ndim() > voxelgrad::max_rank) return false;
     if constexpr (!std::is_const_v<T>)
         if (!array.writeable()) return false;

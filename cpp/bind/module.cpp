@@ -7,6 +7,7 @@
 #include "ops/activation.hpp"
 #include "ops/arithmetic.hpp"
 #include "ops/augment.hpp"
+#include "ops/cast.hpp"
 #include "ops/conv.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/dice.hpp"
@@ -59,6 +60,7 @@ void define_runtime(py::module_& m) {
     m.def("isa_name", vg::isa_name);
     m.def("isa_names", vg::supported_isa_names);
     m.def("set_isa", vg::set_isa, "name"_a);
+    def(m, "set_conv_algorithm", vg::set_conv_algorithm, "name"_a);
     def(m, "run_fma", vg::run_fma, "rounds"_a);
     def(m, "run_bandwidth", vg::run_bandwidth, "kind"_a, "a"_a, "b"_a, "output"_a, "rounds"_a);
 }
@@ -73,8 +75,14 @@ void define_activation(py::module_& m) {
 void define_arithmetic(py::module_& m) {
     def(m, "binary_forward", vg::binary_forward, "kind"_a, "a"_a, "b"_a, "output"_a);
     def(m, "broadcast_to", vg::broadcast_to, "input"_a, "output"_a, "scale"_a);
-    def(m, "fill", vg::fill, "output"_a, "value"_a);
+    def(m, "fill", vg::fill<float>, "output"_a, "value"_a);
+    def(m, "fill", vg::fill<vg::bf16>, "output"_a, "value"_a);
     def(m, "reduce_sum", vg::reduce_sum, "input"_a, "output"_a, "scale"_a);
+}
+
+void define_cast(py::module_& m) {
+    def(m, "cast", vg::narrow, "input"_a, "output"_a);
+    def(m, "cast", vg::widen, "input"_a, "output"_a);
 }
 
 void define_softmax(py::module_& m) {
@@ -128,26 +136,27 @@ void define_optim(py::module_& m) {
     def(m, "all_finite", vg::all_finite, "array"_a);
 }
 
+// Images of type T; float32 weights.
+template <class T>
 void define_conv(py::module_& m) {
-    def(m, "conv_forward", vg::conv_forward, "input"_a, "weight"_a, "bias"_a, "output"_a,
+    def(m, "conv_forward", vg::conv_forward<T>, "input"_a, "weight"_a, "bias"_a, "output"_a,
         "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
-    def(m, "conv_backward_data", vg::conv_backward_data, "grad_output"_a, "weight"_a,
+    def(m, "conv_backward_data", vg::conv_backward_data<T>, "grad_output"_a, "weight"_a,
         "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
-    def(m, "conv_backward_weight", vg::conv_backward_weight, "grad_output"_a, "input"_a,
+    def(m, "conv_backward_weight", vg::conv_backward_weight<T>, "grad_output"_a, "input"_a,
         "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
-    def(m, "conv_transpose_forward", vg::conv_transpose_forward, "input"_a, "weight"_a, "bias"_a,
+    def(m, "conv_transpose_forward", vg::conv_transpose_forward<T>, "input"_a, "weight"_a, "bias"_a,
         "output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
-    def(m, "conv_transpose_backward_data", vg::conv_transpose_backward_data, "grad_output"_a,
+    def(m, "conv_transpose_backward_data", vg::conv_transpose_backward_data<T>, "grad_output"_a,
         "weight"_a, "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
-    def(m, "conv_transpose_backward_weight", vg::conv_transpose_backward_weight, "grad_output"_a,
+    def(m, "conv_transpose_backward_weight", vg::conv_transpose_backward_weight<T>, "grad_output"_a,
         "input"_a, "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a,
         "groups"_a);
-    def(m, "linear_forward", vg::linear_forward, "input"_a, "weight"_a, "bias"_a, "output"_a);
-    def(m, "linear_backward_data", vg::linear_backward_data, "grad_output"_a, "weight"_a,
+    def(m, "linear_forward", vg::linear_forward<T>, "input"_a, "weight"_a, "bias"_a, "output"_a);
+    def(m, "linear_backward_data", vg::linear_backward_data<T>, "grad_output"_a, "weight"_a,
         "grad_input"_a);
-    def(m, "linear_backward_weight", vg::linear_backward_weight, "grad_output"_a, "input"_a,
+    def(m, "linear_backward_weight", vg::linear_backward_weight<T>, "grad_output"_a, "input"_a,
         "grad_weight"_a, "grad_bias"_a);
-    def(m, "set_conv_algorithm", vg::set_conv_algorithm, "name"_a);
 }
 
 void define_augment(py::module_& m) {
@@ -221,12 +230,14 @@ PYBIND11_MODULE(_cpu, m) {
     define_runtime(m);
     define_activation(m);
     define_arithmetic(m);
+    define_cast(m);
     define_softmax(m);
     define_loss(m);
     define_mean_loss(m);
     define_dropout(m);
     define_optim(m);
-    define_conv(m);
+    define_conv<float>(m);
+    define_conv<vg::bf16>(m);
     define_augment(m);
     define_norm(m);
     define_pool(m);

@@ -8,15 +8,16 @@
 
 namespace voxelgrad {
 
-constexpr std::int64_t streaming_line = 16;  // floats in a cache line
+constexpr std::int64_t cache_line = 64;  // bytes
 
-// Whether `size` floats at `result`, written in whole runs of `unit` floats, are worth it. Every
-// run is then a number of whole, aligned cache lines.
-inline bool worth_streaming(const float* result, std::int64_t size, std::int64_t unit) {
-    constexpr std::int64_t more_than_caches_hold = 1 << 22;
-    const bool aligned =
-        reinterpret_cast<std::uintptr_t>(result) % (streaming_line * sizeof(float)) == 0;
-    return aligned && unit % streaming_line == 0 && size >= more_than_caches_hold;
+// Whether `size` elements at `result`, written in whole runs of `unit` elements, are worth it.
+// Every run is then a number of whole, aligned cache lines.
+template <class T>
+bool worth_streaming(const T* result, std::int64_t size, std::int64_t unit) {
+    constexpr std::int64_t more_than_caches_hold = std::int64_t{16} << 20;
+    constexpr std::int64_t element = sizeof(T);
+    const bool aligned = reinterpret_cast<std::uintptr_t>(result) % cache_line == 0;
+    return aligned && unit * element % cache_line == 0 && size * element >= more_than_caches_hold;
 }
 
 }  // namespace voxelgrad

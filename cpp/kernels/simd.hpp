@@ -1,5 +1,6 @@
 // Vectors of float for *.isa.cpp files: 4, 8 or 16 lanes after the level that the file is compiled
-// for, on the compiler's vector extensions. Everything has internal linkage.
+// for, on the compiler's vector extensions. Everything has internal linkage. Arrays of bfloat16 are
+// widened when they are loaded and rounded to the nearest when they are stored.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,8 @@
 #if defined(__SSE__)
 #include <immintrin.h>
 #endif
+
+#include "core/bf16.hpp"
 
 #ifndef VOXELGRAD_ISA
 #error "simd.hpp is for *.isa.cpp files only"
@@ -26,7 +29,10 @@ constexpr int lanes = 4;
 
 typedef float Vec __attribute__((vector_size(lanes * 4)));
 typedef std::int32_t IntVec __attribute__((vector_size(lanes * 4)));
+typedef std::uint32_t BitVec __attribute__((vector_size(lanes * 4)));
+typedef std::uint16_t ShortVec __attribute__((vector_size(lanes * 2)));
 typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), may_alias));
+typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), aligned(2), may_alias));
 
 [[gnu::always_inline]] inline Vec load(const float* p) {
     return *reinterpret_cast<const VecUnaligned*>(p);
@@ -34,6 +40,22 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
 [[gnu::always_inline]] inline void store(float* p, Vec v) {
     *reinterpret_cast<VecUnaligned*>(p) = v;
 }
+
+[[gnu::always_inline]] inline Vec widen(ShortVec bits) {
+    return (Vec)(__builtin_convertvector(bits, BitVec) << 16);
+}
+[[gnu::always_inline]] inline ShortVec narrow(Vec v) {
+    const BitVec bits = (BitVec)v, nearest = bits + 0x7FFF + (bits >> 16 & 1);
+    const BitVec kept = v == v ? nearest : (bits | 0x400000);
+    return __builtin_convertvector(kept >> 16, ShortVec);
+}
+[[gnu::always_inline]] inline Vec load(const bf16* p) {
+    return widen(*reinterpret_cast<const ShortUnaligned*>(p));
+}
+[[gnu::always_inline]] inline void store(bf16* p, Vec v) {
+    *reinterpret_cast<ShortUnaligned*>(p) = narrow(v);
+}
+
 // A store past the cache, for what is not read again soon; p is aligned to the vector. Follow the
 // last one with stream_fence before another thread may read.
 [[gnu::always_inline]] inline void stream(float* p, Vec v) {
@@ -45,6 +67,16 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
     _mm_stream_ps(p, v);
 #else
     store(p, v);
+#endif
+}
+[[gnu::always_inline]] inline void stream(bf16* p, Vec v) {
+    const ShortVec bits = narrow(v);
+#if defined(__AVX512F__)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)bits);
+#elif defined(__AVX2__)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)bits);
+#else
+    std::memcpy(p, &bits, sizeof bits);
 #endif
 }
 [[gnu::always_inline]] inline void stream_fence() {
@@ -64,11 +96,23 @@ typedef float VecUnaligned __attribute__((vector_size(lanes * 4), aligned(4), ma
     std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
 }
 
+[[gnu::always_inline]] inline Vec load_first(const bf16* p, int n) {
+    ShortVec bits{};
+    std::memcpy(&bits, p, static_cast<std::size_t>(n) * 2);
+    return widen(bits);
+}
+[[gnu::always_inline]] inline void store_first(bf16* p, Vec v, int n) {
+    const ShortVec bits = narrow(v);
+    std::memcpy(p, &bits, static_cast<std::size_t>(n) * 2);
+}
+
 // A whole vector, or its first n lanes at the end of a run; n may exceed `lanes`.
-[[gnu::always_inline]] inline Vec load_some(const float* p, std::int64_t n) {
+template <class T>
+[[gnu::always_inline]] inline Vec load_some(const T* p, std::int64_t n) {
     return n >= lanes ? load(p) : load_first(p, static_cast<int>(n));
 }
-[[gnu::always_inline]] inline void store_some(float* p, Vec v, std::int64_t n) {
+template <class T>
+[[gnu::always_inline]] inline void store_some(T* p, Vec v, std::int64_t n) {
     if (n >= lanes)
         store(p, v);
     else

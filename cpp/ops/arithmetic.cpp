@@ -4,6 +4,7 @@
 #include <iterator>
 #include <memory>
 
+#include "core/bf16.hpp"
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
@@ -187,10 +188,14 @@ void broadcast_to(View<const float> input, View<float> output, double scale) {
     run(Binary::mul, input, View<const float>{.data = &factor}, output);
 }
 
-void fill(View<float> output, double value) {
+template <class T>
+void fill(View<T> output, double value) {
     parallel_for_ranges(output.size(), grain, [&](std::int64_t begin, std::int64_t end) {
-        std::fill(output.data + begin, output.data + end, static_cast<float>(value));
+        std::fill(output.data + begin, output.data + end, rounded_to<T>(static_cast<float>(value)));
     });
 }
+
+template void fill(View<float>, double);
+template void fill(View<bf16>, double);
 
 }  // namespace voxelgrad

@@ -13,7 +13,8 @@ void binary_forward(const std::string& kind, View<const float> a, View<const flo
                     View<float> output);
 // output = scale * input, the axes of extent 1 expanded to those of output (as many axes).
 void broadcast_to(View<const float> input, View<float> output, double scale);
-// output = value.
-void fill(View<float> output, double value);
+// output = value, float or bf16.
+template <class T>
+void fill(View<T> output, double value);
 
 }  // namespace voxelgrad

@@ -8,16 +8,18 @@
 namespace voxelgrad {
 namespace {
 
-View<const float> read(const View<float>& view) {
+// A view of the same shape for conv_geometry, which looks at nothing else.
+template <class T>
+View<const float> shape_of(const View<T>& view) {
     View<const float> result;
-    result.data = view.data;
     result.rank = view.rank;
     for (int axis = 0; axis < view.rank; ++axis) result.shape[axis] = view.shape[axis];
     return result;
 }
 
+template <class T>
 const float* bias_data(const char* op, const OptionalView<const float>& bias,
-                       const View<float>& output) {
+                       const View<T>& output) {
     if (!bias) return nullptr;
     check(bias.rank == 1 && bias[0] == output.last(), op, ": bias ", bias, " must be (",
           output.last(), ",)");
@@ -25,7 +27,8 @@ const float* bias_data(const char* op, const OptionalView<const float>& bias,
 }
 
 // Sums over all pixels, channel by channel: one partial sum a chunk, chunks added in order.
-void channel_sums(const View<const float>& array, float* sums) {
+template <class T>
+void channel_sums(const View<const T>& array, float* sums) {
     const std::int64_t channels = array.last(), pixels = array.count(0, array.rank - 1);
     const std::int64_t grain = std::max<std::int64_t>(1, (1 << 16) / channels);
     const std::int64_t chunks = (pixels + grain - 1) / grain;
@@ -34,7 +37,8 @@ void channel_sums(const View<const float>& array, float* sums) {
         double* mine = partial.data() + begin / grain * channels;
         std::fill(mine, mine + channels, 0.0);
         for (std::int64_t pixel = begin; pixel < end; ++pixel)
-            for (std::int64_t c = 0; c < channels; ++c) mine[c] += array.data[pixel * channels + c];
+            for (std::int64_t c = 0; c < channels; ++c)
+                mine[c] += to_float(array.data[pixel * channels + c]);
     });
     for (std::int64_t c = 0; c < channels; ++c) {
         double total = 0.0;
@@ -44,7 +48,8 @@ void channel_sums(const View<const float>& array, float* sums) {
     }
 }
 
-void bias_gradient(const char* op, const View<const float>& grad_output,
+template <class T>
+void bias_gradient(const char* op, const View<const T>& grad_output,
                    const OptionalView<float>& grad_bias) {
     if (!grad_bias) return;
     check(grad_bias.rank == 1 && grad_bias[0] == grad_output.last(), op, ": grad_bias ", grad_bias,
@@ -75,80 +80,114 @@ ConvGeometry linear_geometry(const char* op, const View<const float>& input,
 
 }  // namespace
 
-void conv_forward(View<const float> input, View<const float> weight, OptionalView<const float> bias,
-                  View<float> output, Dims stride, Dims padding, Dims dilation,
-                  std::int64_t groups) {
-    const auto g = conv_geometry("conv_forward", false, input, read(output), weight, stride,
-                                 padding, dilation, groups);
-    choose_conv_algorithm(g).coarse_from_fine(g, input.data, weight.data,
-                                              bias_data("conv_forward", bias, output), output.data);
-}
-
-void conv_backward_data(View<const float> grad_output, View<const float> weight,
-                        View<float> grad_input, Dims stride, Dims padding, Dims dilation,
-                        std::int64_t groups) {
-    const auto g = conv_geometry("conv_backward_data", false, read(grad_input), grad_output, weight,
+template <class T>
+void conv_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
+                  View<T> output, Dims stride, Dims padding, Dims dilation, std::int64_t groups) {
+    const auto g = conv_geometry("conv_forward", false, shape_of(input), shape_of(output), weight,
                                  stride, padding, dilation, groups);
-    choose_conv_algorithm(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
-                                              grad_input.data);
+    choose_conv_algorithm<T>(g).coarse_from_fine(
+        g, input.data, weight.data, bias_data("conv_forward", bias, output), output.data);
 }
 
-void conv_backward_weight(View<const float> grad_output, View<const float> input,
-                          View<float> grad_weight, OptionalView<float> grad_bias, Dims stride,
-                          Dims padding, Dims dilation, std::int64_t groups) {
-    const auto g = conv_geometry("conv_backward_weight", false, input, grad_output,
-                                 read(grad_weight), stride, padding, dilation, groups);
-    choose_conv_algorithm(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
+template <class T>
+void conv_backward_data(View<const T> grad_output, View<const float> weight, View<T> grad_input,
+                        Dims stride, Dims padding, Dims dilation, std::int64_t groups) {
+    const auto g = conv_geometry("conv_backward_data", false, shape_of(grad_input),
+                                 shape_of(grad_output), weight, stride, padding, dilation, groups);
+    choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
+                                                 grad_input.data);
+}
+
+template <class T>
+void conv_backward_weight(View<const T> grad_output, View<const T> input, View<float> grad_weight,
+                          OptionalView<float> grad_bias, Dims stride, Dims padding, Dims dilation,
+                          std::int64_t groups) {
+    const auto g =
+        conv_geometry("conv_backward_weight", false, shape_of(input), shape_of(grad_output),
+                      shape_of(grad_weight), stride, padding, dilation, groups);
+    choose_conv_algorithm<T>(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
     bias_gradient("conv_backward_weight", grad_output, grad_bias);
 }
 
-void conv_transpose_forward(View<const float> input, View<const float> weight,
-                            OptionalView<const float> bias, View<float> output, Dims stride,
+template <class T>
+void conv_transpose_forward(View<const T> input, View<const float> weight,
+                            OptionalView<const float> bias, View<T> output, Dims stride,
                             Dims padding, Dims dilation, std::int64_t groups) {
-    const auto g = conv_geometry("conv_transpose_forward", true, read(output), input, weight,
-                                 stride, padding, dilation, groups);
-    choose_conv_algorithm(g).fine_from_coarse(
+    const auto g = conv_geometry("conv_transpose_forward", true, shape_of(output), shape_of(input),
+                                 weight, stride, padding, dilation, groups);
+    choose_conv_algorithm<T>(g).fine_from_coarse(
         g, input.data, weight.data, bias_data("conv_transpose_forward", bias, output), output.data);
 }
 
-void conv_transpose_backward_data(View<const float> grad_output, View<const float> weight,
-                                  View<float> grad_input, Dims stride, Dims padding, Dims dilation,
+template <class T>
+void conv_transpose_backward_data(View<const T> grad_output, View<const float> weight,
+                                  View<T> grad_input, Dims stride, Dims padding, Dims dilation,
                                   std::int64_t groups) {
-    const auto g = conv_geometry("conv_transpose_backward_data", true, grad_output,
-                                 read(grad_input), weight, stride, padding, dilation, groups);
-    choose_conv_algorithm(g).coarse_from_fine(g, grad_output.data, weight.data, nullptr,
-                                              grad_input.data);
+    const auto g = conv_geometry("conv_transpose_backward_data", true, shape_of(grad_output),
+                                 shape_of(grad_input), weight, stride, padding, dilation, groups);
+    choose_conv_algorithm<T>(g).coarse_from_fine(g, grad_output.data, weight.data, nullptr,
+                                                 grad_input.data);
 }
 
-void conv_transpose_backward_weight(View<const float> grad_output, View<const float> input,
+template <class T>
+void conv_transpose_backward_weight(View<const T> grad_output, View<const T> input,
                                     View<float> grad_weight, OptionalView<float> grad_bias,
                                     Dims stride, Dims padding, Dims dilation, std::int64_t groups) {
-    const auto g = conv_geometry("conv_transpose_backward_weight", true, grad_output, input,
-                                 read(grad_weight), stride, padding, dilation, groups);
-    choose_conv_algorithm(g).weight_gradient(g, grad_output.data, input.data, grad_weight.data);
+    const auto g =
+        conv_geometry("conv_transpose_backward_weight", true, shape_of(grad_output),
+                      shape_of(input), shape_of(grad_weight), stride, padding, dilation, groups);
+    choose_conv_algorithm<T>(g).weight_gradient(g, grad_output.data, input.data, grad_weight.data);
     bias_gradient("conv_transpose_backward_weight", grad_output, grad_bias);
 }
 
-void linear_forward(View<const float> input, View<const float> weight,
-                    OptionalView<const float> bias, View<float> output) {
-    const auto g = linear_geometry("linear_forward", input, weight, read(output));
-    choose_conv_algorithm(g).coarse_from_fine(
+template <class T>
+void linear_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
+                    View<T> output) {
+    const auto g = linear_geometry("linear_forward", shape_of(input), weight, shape_of(output));
+    choose_conv_algorithm<T>(g).coarse_from_fine(
         g, input.data, weight.data, bias_data("linear_forward", bias, output), output.data);
 }
 
-void linear_backward_data(View<const float> grad_output, View<const float> weight,
-                          View<float> grad_input) {
-    const auto g = linear_geometry("linear_backward_data", read(grad_input), weight, grad_output);
-    choose_conv_algorithm(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
-                                              grad_input.data);
+template <class T>
+void linear_backward_data(View<const T> grad_output, View<const float> weight, View<T> grad_input) {
+    const auto g = linear_geometry("linear_backward_data", shape_of(grad_input), weight,
+                                   shape_of(grad_output));
+    choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
+                                                 grad_input.data);
 }
 
-void linear_backward_weight(View<const float> grad_output, View<const float> input,
-                            View<float> grad_weight, OptionalView<float> grad_bias) {
-    const auto g = linear_geometry("linear_backward_weight", input, read(grad_weight), grad_output);
-    choose_conv_algorithm(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
+template <class T>
+void linear_backward_weight(View<const T> grad_output, View<const T> input, View<float> grad_weight,
+                            OptionalView<float> grad_bias) {
+    const auto g = linear_geometry("linear_backward_weight", shape_of(input), shape_of(grad_weight),
+                                   shape_of(grad_output));
+    choose_conv_algorithm<T>(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
     bias_gradient("linear_backward_weight", grad_output, grad_bias);
 }
+
+#define VOXELGRAD_INSTANTIATE(T)                                                                  \
+    template void conv_forward(View<const T>, View<const float>, OptionalView<const float>,       \
+                               View<T>, Dims, Dims, Dims, std::int64_t);                          \
+    template void conv_backward_data(View<const T>, View<const float>, View<T>, Dims, Dims, Dims, \
+                                     std::int64_t);                                               \
+    template void conv_backward_weight(View<const T>, View<const T>, View<float>,                 \
+                                       OptionalView<float>, Dims, Dims, Dims, std::int64_t);      \
+    template void conv_transpose_forward(View<const T>, View<const float>,                        \
+                                         OptionalView<const float>, View<T>, Dims, Dims, Dims,    \
+                                         std::int64_t);                                           \
+    template void conv_transpose_backward_data(View<const T>, View<const float>, View<T>, Dims,   \
+                                               Dims, Dims, std::int64_t);                         \
+    template void conv_transpose_backward_weight(View<const T>, View<const T>, View<float>,       \
+                                                 OptionalView<float>, Dims, Dims, Dims,           \
+                                                 std::int64_t);                                   \
+    template void linear_forward(View<const T>, View<const float>, OptionalView<const float>,     \
+                                 View<T>);                                                        \
+    template void linear_backward_data(View<const T>, View<const float>, View<T>);                \
+    template void linear_backward_weight(View<const T>, View<const T>, View<float>,               \
+                                         OptionalView<float>);
+
+VOXELGRAD_INSTANTIATE(float)
+VOXELGRAD_INSTANTIATE(bf16)
 
 void set_conv_algorithm(const std::string& name) { force_conv_algorithm(name.c_str()); }
 

@@ -9,41 +9,64 @@
 namespace voxelgrad {
 namespace {
 
-constexpr const ConvAlgorithm* algorithms[] = {&conv_depthwise, &conv_winograd, &conv_direct,
-                                               &conv_naive};
+template <class T>
+struct List;
 
-const ConvAlgorithm* algorithm_named(std::string_view name) {
-    for (const ConvAlgorithm* algorithm : algorithms)
+template <>
+struct List<float> {
+    static constexpr const ConvAlgorithm* algorithms[] = {&conv_depthwise, &conv_winograd,
+                                                          &conv_direct, &conv_naive};
+};
+
+template <>
+struct List<bf16> {
+    static constexpr const ConvAlgorithmFor<bf16>* algorithms[] = {&conv_tile, &conv_widened};
+};
+
+template <class T>
+const ConvAlgorithmFor<T>* algorithm_named(std::string_view name) {
+    for (const auto* algorithm : List<T>::algorithms)
         if (name == algorithm->name) return algorithm;
+    return nullptr;
+}
+
+// The name that was asked for, kept by the algorithm that has it; null lets the lists decide.
+const char* known_name(std::string_view name) {
+    if (name.empty()) return nullptr;
+    if (const auto* algorithm = algorithm_named<float>(name)) return algorithm->name;
+    if (const auto* algorithm = algorithm_named<bf16>(name)) return algorithm->name;
     fail("convolution algorithm '", name,
-         "' is unknown; choose depthwise, winograd, direct or naive");
+         "' is unknown; choose depthwise, winograd, direct or naive, for bfloat16 tile or widened");
 }
 
-const ConvAlgorithm* forced_by_environment() {
+const char* name_in_environment() {
     const char* name = std::getenv("VOXELGRAD_CONV");
-    return name != nullptr && *name != '\0' ? algorithm_named(name) : nullptr;
+    return name == nullptr ? nullptr : known_name(name);
 }
 
-std::atomic<const ConvAlgorithm*>& forced() {
-    static std::atomic<const ConvAlgorithm*> algorithm{forced_by_environment()};
-    return algorithm;
+std::atomic<const char*>& forced() {
+    static std::atomic<const char*> name{name_in_environment()};
+    return name;
 }
 
 }  // namespace
 
-void force_conv_algorithm(const char* name) {
-    forced().store(*name == '\0' ? nullptr : algorithm_named(name));
-}
+void force_conv_algorithm(const char* name) { forced().store(known_name(name)); }
 
-const ConvAlgorithm& choose_conv_algorithm(const ConvGeometry& geometry) {
-    if (const ConvAlgorithm* wanted = forced().load()) {
+template <class T>
+const ConvAlgorithmFor<T>& choose_conv_algorithm(const ConvGeometry& geometry) {
+    const char* name = forced().load();
+    if (const auto* wanted = name ? algorithm_named<T>(name) : nullptr) {
         check(wanted->accepts(geometry), "convolution: the algorithm '", wanted->name,
               "' was asked for but does not accept this case");
         return *wanted;
     }
-    for (const ConvAlgorithm* algorithm : algorithms)
+    for (const auto* algorithm : List<T>::algorithms)
         if (algorithm->accepts(geometry) && algorithm->worthwhile(geometry)) return *algorithm;
     fail("convolution: no algorithm accepts this case");
 }
+
+template const ConvAlgorithmFor<float>& choose_conv_algorithm(const ConvGeometry&);
+template const ConvAlgorithmFor<bf16>& choose_conv_algorithm(const ConvGeometry&);
 
 }  // namespace voxelgrad

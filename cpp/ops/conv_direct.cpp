@@ -42,25 +42,6 @@ struct Plan {
     bool stream;          // the target is written past the cache
 };
 
-GatherPhase merged(const std::vector<GatherPhase>& phases) {
-    GatherPhase whole{};
-    bool seen = false;
-    for (const GatherPhase& phase : phases)
-        for (int a = 0; a < conv_axes; ++a) {
-            whole.unit[a] = phase.unit[a];
-            whole.count[a] = std::max(whole.count[a], phase.count[a]);
-        }
-    for (const GatherPhase& phase : phases) {
-        if (phase.taps.empty()) continue;
-        for (int a = 0; a < conv_axes; ++a) {
-            whole.low[a] = seen ? std::min(whole.low[a], phase.low[a]) : phase.low[a];
-            whole.high[a] = seen ? std::max(whole.high[a], phase.high[a]) : phase.high[a];
-        }
-        seen = true;
-    }
-    return whole;
-}
-
 // A target that the cache cannot hold until the next op reads it is better written past it, in
 // whole cache lines.
 bool worth_streaming(const Pass& pass) {

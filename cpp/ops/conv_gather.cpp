@@ -77,4 +77,23 @@ std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& g) {
     return phases;
 }
 
+GatherPhase merged(const std::vector<GatherPhase>& phases) {
+    GatherPhase whole{};
+    bool seen = false;
+    for (const GatherPhase& phase : phases)
+        for (int a = 0; a < conv_axes; ++a) {
+            whole.unit[a] = phase.unit[a];
+            whole.count[a] = std::max(whole.count[a], phase.count[a]);
+        }
+    for (const GatherPhase& phase : phases) {
+        if (phase.taps.empty()) continue;
+        for (int a = 0; a < conv_axes; ++a) {
+            whole.low[a] = seen ? std::min(whole.low[a], phase.low[a]) : phase.low[a];
+            whole.high[a] = seen ? std::max(whole.high[a], phase.high[a]) : phase.high[a];
+        }
+        seen = true;
+    }
+    return whole;
+}
+
 }  // namespace voxelgrad

@@ -26,4 +26,7 @@ struct GatherPhase {
 GatherPhase gather_coarse_from_fine(const ConvGeometry& geometry);
 std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& geometry);
 
+// All phases together: the largest count, the whole range of offsets, no taps.
+GatherPhase merged(const std::vector<GatherPhase>& phases);
+
 }  // namespace voxelgrad

@@ -9,6 +9,7 @@ from voxelgrad import autograd, backends, ops, random
 from voxelgrad.config import get_num_threads, set_num_threads, show_config
 from voxelgrad.grad_mode import enable_grad, no_grad
 from voxelgrad.gradcheck import GradientError, gradcheck
+from voxelgrad.precision import autocast
 from voxelgrad.random import manual_seed
 from voxelgrad.tensor import Tensor
 
@@ -23,6 +24,7 @@ __all__ = [
     "GradientError",
     "Tensor",
     "__version__",
+    "autocast",
     "autograd",
     "backends",
     "compile",

@@ -4,12 +4,14 @@ What the functions compute is said in the headers of cpp/ops; the arrays' shapes
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
+_BFloats: TypeAlias = NDArray[ml_dtypes.bfloat16]
 _Doubles: TypeAlias = NDArray[np.float64]
 _Labels: TypeAlias = NDArray[np.int64]
 _MaxIndices: TypeAlias = NDArray[np.uint8] | NDArray[np.int32]
@@ -33,6 +35,10 @@ def binary_forward(kind: str, a: _Floats, b: _Floats, output: _Floats) -> None: 
 def fill(output: _Floats, value: float) -> None: ...
 def broadcast_to(input: _Floats, output: _Floats, scale: float) -> None: ...
 def reduce_sum(input: _Floats, output: _Floats, scale: float) -> None: ...
+@overload
+def cast(input: _Floats, output: _BFloats) -> None: ...
+@overload
+def cast(input: _BFloats, output: _Floats) -> None: ...
 def softmax_forward(input: _Floats, output: _Floats, log: bool) -> None: ...
 def softmax_backward(
     grad_output: _Floats, output: _Floats, grad_input: _Floats, log: bool

@@ -18,14 +18,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from voxelgrad.backends import backend_of, refuse_while_recording
+from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from voxelgrad.grad_mode import mode
 from voxelgrad.tensor import Array, Tensor, wrap
 
 Node: TypeAlias = "Function | Tensor"
 """What an edge points to: the op that made an input, or the leaf tensor that gets a gradient."""
-
-_FLOAT32 = np.dtype(np.float32)
-_FLOAT64 = np.dtype(np.float64)
 
 
 class Function:
@@ -51,6 +49,9 @@ class Function:
 
     input_names: tuple[str, ...] = ("input",)
     """Names of the array arguments, for errors."""
+
+    parameters_from: int = 1_000_000
+    """Index of the first input that is a parameter: it stays float32 beside bfloat16 images."""
 
     passes_gradient: bool = False
     """True where ``backward`` may return ``grad_output`` itself, or a view of it, as the gradient
@@ -108,7 +109,7 @@ class Function:
             if dtype is None:
                 dtype = array.dtype
             elif array.dtype is not dtype:
-                self._refuse_mixed(dtype, array.dtype, len(arrays) - 1)
+                self._check_mixed(dtype, array.dtype, len(arrays) - 1)
             if recording and tensor.requires_grad:
                 recorded = True
                 node = tensor.node
@@ -117,8 +118,8 @@ class Function:
             else:
                 edges.append(None)
                 needs_grad.append(False)
-        if dtype is not _FLOAT32 and dtype is not _FLOAT64:
-            self._refuse_dtype(dtype)
+        if dtype is not FLOAT32 and dtype is not FLOAT64:
+            self._check_dtype(dtype, arrays)
         self.backend = backend_of(arrays[0])
         self.needs_grad = needs_grad
         self.saved = ()
@@ -135,21 +136,25 @@ class Function:
         names = self.input_names
         return names[index] if index < len(names) else f"{names[-1]}[{index}]"
 
-    def _refuse_mixed(self, first: Any, other: Any, index: int) -> None:
-        if first == other:
-            return
-        name = self.input_name(index)
-        raise TypeError(
-            f"{self.op}: {self.input_name(0)} is {first} but {name} is {other}; all must have one "
-            f"dtype, so convert one of them, e.g. Tensor({name}.numpy().astype(np.{first}))"
-        )
+    def _check_mixed(self, first: np.dtype[Any], other: np.dtype[Any], index: int) -> None:
+        name, wanted, rule = self.input_name(index), first, "all must have one dtype"
+        if first == BFLOAT16 and index >= self.parameters_from:
+            wanted, rule = FLOAT32, "parameters stay float32 beside bfloat16 images"
+        if other != wanted:
+            raise TypeError(
+                f"{self.op}: {self.input_name(0)} is {first} but {name} is {other}; {rule}, so "
+                f'convert {name} with .astype("{wanted}")'
+            )
 
-    def _refuse_dtype(self, dtype: Any) -> None:
-        if dtype in (_FLOAT32, _FLOAT64):
+    def _check_dtype(self, dtype: np.dtype[Any] | None, arrays: list[Array | None]) -> None:
+        for index, array in enumerate(arrays[self.parameters_from :], self.parameters_from):
+            if array is not None and dtype == BFLOAT16:
+                self._check_mixed(BFLOAT16, array.dtype, index)
+        if dtype in (FLOAT32, FLOAT64, BFLOAT16):
             return
         raise TypeError(
-            f"{self.op}: {self.input_name(0)} has dtype {dtype}, but ops compute on float32 (or "
-            f"float64, by the reference backend); convert it with .astype(np.float32)"
+            f"{self.op}: {self.input_name(0)} has dtype {dtype}, but ops compute on float32 and "
+            f"bfloat16 (or float64, by the reference backend); convert it with .astype(np.float32)"
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from voxelgrad import backends, random
+from voxelgrad import backends, precision, random
 from voxelgrad.backends.recording import FoldingRecorder, Recorder
 from voxelgrad.grad_mode import enable_grad, no_grad
 from voxelgrad.nn import Module
@@ -113,7 +113,7 @@ class CompiledPrediction(_Compiled):
             RuntimeError: If the model needs Python in between: hooks, ``item()``.
         """
         arrays = [_staged(input)]
-        key = _shapes(arrays)
+        key = (_shapes(arrays), precision.mode.dtype)
         record = self._find(key)
         if record is not None:
             record.run(arrays)
@@ -169,7 +169,7 @@ class CompiledTraining(_Compiled):
         arrays = [_staged(input), _staged(target)]
         modes = tuple([module.training for module in self._modules])
         trained = tuple([parameter.requires_grad for parameter in self._parameters])
-        key = (_shapes(arrays), modes, trained)
+        key = (_shapes(arrays), modes, trained, precision.mode.dtype)
         record = self._find(key)
         if record is not None:
             record.run(arrays)

@@ -10,6 +10,7 @@ import numpy as np
 # The operators are ops. They are looked up when used, so that ops may import this module.
 import voxelgrad
 from voxelgrad.backends import refuse_while_recording
+from voxelgrad.dtypes import BFLOAT16, is_floating
 
 if TYPE_CHECKING:
     from voxelgrad.autograd import Function
@@ -54,9 +55,9 @@ class Tensor:
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         array = _as_array(data)
-        if requires_grad and array.dtype.kind != "f":
+        if requires_grad and not is_floating(array.dtype):
             raise TypeError(
-                f"Tensor: requires_grad=True needs float32 or float64 data, but data is "
+                f"Tensor: requires_grad=True needs float32, float64 or bfloat16 data, but data is "
                 f"{array.dtype}; convert it with .astype(np.float32)"
             )
         self.data = array
@@ -162,6 +163,10 @@ class Tensor:
             owner.hooks = []
         owner.hooks.append(hook)
         return HookHandle(owner.hooks, hook)
+
+    def astype(self, dtype: Any) -> Tensor:
+        """Return the tensor in another number format; see ``ops.cast``."""
+        return voxelgrad.ops.cast(self, dtype)
 
     def reshape(self, *shape: Any) -> Tensor:
         """Return the same elements in another shape, sharing memory; see ``ops.reshape``."""
@@ -282,7 +287,7 @@ def _as_array(data: Any) -> Array:
         return data.data
     known = isinstance(data, (np.ndarray, np.generic))
     array = np.asarray(data) if known else _from_numbers(data)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and array.dtype != BFLOAT16:
         raise TypeError(
             f"Tensor: data has dtype {array.dtype}, which is not a real number; convert it to a "
             f"float32 array"

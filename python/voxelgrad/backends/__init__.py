@@ -1,8 +1,8 @@
 """Where the arithmetic happens: modules of flat functions with the same names and signatures.
 
-``cpu`` holds the native float32 kernels, ``reference`` the plain numpy ones (float64, slow,
+``cpu`` holds the native kernels, ``reference`` the plain numpy ones (float64, slow,
 obviously right); ``dry`` computes nothing and serves to ask a model for its shapes. An array's type
-decides: float32 runs on ``cpu``, float64 on ``reference``.
+decides: float32 and bfloat16 run on ``cpu``, float64 on ``reference``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 
 if TYPE_CHECKING:
     from voxelgrad.backends.recording import Recorder
 
 NAMES = ("cpu", "reference", "dry")
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _loaded: dict[str, ModuleType] = {}
 
 
@@ -60,13 +60,13 @@ def backend_of(array: Any) -> Any:
         return forced
     dtype = getattr(array, "dtype", None)
     # Identity first: it is what nearly every array has, and comparing dtypes is slow.
-    if dtype is _FLOAT32 or dtype == _FLOAT32:
+    if dtype is FLOAT32 or dtype in (FLOAT32, BFLOAT16):
         return _loaded.get("cpu") or load("cpu")
-    if dtype is _FLOAT64 or dtype == _FLOAT64:
+    if dtype is FLOAT64 or dtype == FLOAT64:
         return _loaded.get("reference") or load("reference")
     raise TypeError(
-        f"no backend computes on {type(array).__name__} of dtype {dtype}; use a float32 or float64 "
-        "array"
+        f"no backend computes on {type(array).__name__} of dtype {dtype}; use a float32, "
+        "bfloat16 or float64 array"
     )
 
 

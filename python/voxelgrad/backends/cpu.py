@@ -1,4 +1,4 @@
-"""The native backend: float32 kernels in C++, for every instruction set and number of threads."""
+"""The native backend: kernels in C++, for every instruction set and number of threads."""
 
 from __future__ import annotations
 

@@ -23,6 +23,9 @@ from voxelgrad.ops.arithmetic import (
     sub,
     sum,
 )
+from voxelgrad.ops.cast import (
+    cast,
+)
 from voxelgrad.ops.conv import (
     conv1d,
     conv2d,
@@ -93,6 +96,7 @@ __all__ = [
     "avg_pool3d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "cast",
     "concat",
     "conv1d",
     "conv2d",

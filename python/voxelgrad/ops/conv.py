@@ -6,13 +6,14 @@ directions.
 
 from __future__ import annotations
 
-from voxelgrad.autograd import Function
+from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import IntOrTuple, Shape, as_ints, check_parameter
 from voxelgrad.ops._conv_shape import conv_shape, conv_transpose_shape
+from voxelgrad.ops.cast import Lowered
 from voxelgrad.tensor import Array, Tensor
 
 
-class _Convolution(Function):
+class _Convolution(Lowered):
     """Settings of both convolutions, and which gradients to compute."""
 
     __slots__ = (
@@ -71,9 +72,10 @@ class _Convolution(Function):
         empty, dtype = self.backend.empty, grad_output.dtype
         needs_input, needs_weight, needs_bias = self.needs_grad
         grad_input = grad_weight = None
-        grad_bias = empty(grad_output.shape[-1:], dtype) if needs_bias else None
+        learned = parameter_dtype(dtype)
+        grad_bias = empty(grad_output.shape[-1:], learned) if needs_bias else None
         if needs_weight:
-            grad_weight = empty(self.weight_shape, dtype)
+            grad_weight = empty(self.weight_shape, learned)
             self._weight_gradient(grad_output, input, grad_weight, grad_bias)
         elif grad_bias is not None:
             self.backend.reduce_sum(

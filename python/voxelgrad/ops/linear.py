@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from voxelgrad.autograd import Function
+from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import check_parameter
+from voxelgrad.ops.cast import Lowered
 from voxelgrad.tensor import Array, Tensor
 
 
-class Linear(Function):
+class Linear(Lowered):
     """``input @ weight.T + bias`` over the last axis."""
 
     __slots__ = ("input_shape", "weight_shape")
@@ -44,9 +45,10 @@ class Linear(Function):
         grad_rows = _rows(grad_output)
         needs_input, needs_weight, needs_bias = self.needs_grad
         grad_input = grad_weight = None
-        grad_bias = empty(grad_output.shape[-1:], dtype) if needs_bias else None
+        learned = parameter_dtype(dtype)
+        grad_bias = empty(grad_output.shape[-1:], learned) if needs_bias else None
         if needs_weight:
-            grad_weight = empty(self.weight_shape, dtype)
+            grad_weight = empty(self.weight_shape, learned)
             self.backend.linear_backward_weight(grad_rows, _rows(input), grad_weight, grad_bias)
         elif grad_bias is not None:
             self.backend.reduce_sum(grad_rows, grad_bias.reshape(1, -1), 1.0)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from voxelgrad.autograd import Function
 from voxelgrad.ops._arguments import as_class_weight, as_labels, as_tensor
+from voxelgrad.ops.cast import Widened
 from voxelgrad.tensor import Array, Tensor
 
 
-class _MeanLoss(Function):
+class _MeanLoss(Widened):
     """A weighted mean: the backend gives totals, the sum of losses and the sum of weights."""
 
     __slots__ = ("op",)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from voxelgrad.autograd import Function
 from voxelgrad.ops._arguments import as_axis, as_tensor
+from voxelgrad.ops.cast import Widened
 from voxelgrad.ops.shape import transpose
 from voxelgrad.tensor import Array, Tensor
 
 
-class Softmax(Function):
+class Softmax(Widened):
     """``exp(x - log_sum_exp(x))`` over the last axis, or the logarithm of it."""
 
     __slots__ = ("log", "op")

@@ -20,6 +20,9 @@ from voxelgrad.backends.reference.arithmetic import (
     fill,
     reduce_sum,
 )
+from voxelgrad.backends.reference.cast import (
+    cast,
+)
 from voxelgrad.backends.reference.conv import (
     conv_backward_data,
     conv_backward_weight,
@@ -110,6 +113,7 @@ __all__ = [
     "bce_with_logits_forward",
     "binary_forward",
     "broadcast_to",
+    "cast",
     "check_probabilities",
     "concat",
     "conv_backward_data",

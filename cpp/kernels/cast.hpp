@@ -1,0 +1,18 @@
+// Converting between float and bfloat16.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/dispatch.hpp"
+
+namespace voxelgrad {
+
+struct CastKernels {
+    // past_cache: output aligned to a cache line, count whole cache lines of output.
+    void (*narrow)(const float* input, bf16* output, std::int64_t count, bool past_cache);
+    void (*widen)(const bf16* input, float* output, std::int64_t count, bool past_cache);
+};
+
+VOXELGRAD_KERNEL_TABLE(CastKernels, cast)
+
+}  // namespace voxelgrad

@@ -1,0 +1,184 @@
+#include "ops/conv_tile.hpp"
+
+#include <algorithm>
+
+#include "core/parallel_for.hpp"
+#include "core/pool.hpp"
+#include "core/split.hpp"
+#include "core/streaming.hpp"
+#include "kernels/tile.hpp"
+#include "ops/conv_algorithms.hpp"
+#include "ops/conv_tile_pass.hpp"
+
+namespace voxelgrad {
+namespace {
+
+constexpr std::int64_t strip_budget = 224 * 1024;  // elements: 448 KiB of the L2 cache
+constexpr std::int64_t enough_tasks = 32;          // fewer are cut further, by phases and panels
+
+struct Plan {
+    const TilePass& pass;
+    GatherPhase whole;  // all phases: the largest count, the whole range of offsets, no taps
+    TileStrip strip;
+    std::int64_t boxes[conv_axes];
+    std::vector<TilePhase> phases;
+    const bf16* weight;  // packed
+    const float* bias;   // by panels
+    bool stream;         // the target is written past the cache
+};
+
+struct Box {
+    std::int64_t image, group, first[conv_axes];
+};
+
+// Writes 32 products, flat positions from `position` on, to the pixels that there are.
+void store_products(const Plan& plan, const GatherPhase& phase, const std::int64_t* count,
+                    std::int64_t position, const float* sums, const float* bias, bf16* first_pixel,
+                    int channels) {
+    const std::int64_t all = plan.pass.geometry.groups * plan.pass.target_channels();
+    const std::int64_t line = plan.pass.target_extent()[2] * all;
+    const bool stream = plan.stream && channels == tile_columns;
+    const std::int64_t end = position + tile_rows;
+    for (std::int64_t at = position; at < end;) {
+        const std::int64_t row = at / plan.strip.columns, column = at % plan.strip.columns;
+        if (row >= count[1]) return;
+        const std::int64_t run = std::min(count[2] - column, end - at);
+        if (run > 0)
+            tile_bf16_product_kernels().finish(
+                sums + (at - position) * tile_columns, bias,
+                first_pixel + phase.step[1] * row * line + phase.step[2] * column * all,
+                phase.step[2] * all, run, channels, stream);
+        at += std::max(run, std::int64_t{0});
+        if (at < end) at = (row + 1) * plan.strip.columns;
+    }
+}
+
+void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, const Box& box,
+               const bf16* strip) {
+    const TilePass& pass = plan.pass;
+    const GatherPhase& phase = tile.phase;
+    const std::int64_t at = box.group * pass.panels() + panel, channel = panel * tile_columns;
+    const std::int64_t* extent = pass.target_extent();
+    std::int64_t count[conv_axes], pixel = box.image;
+    for (int a = 0; a < conv_axes; ++a) {
+        count[a] = std::min(plan.strip.box[a], phase.count[a] - box.first[a]);
+        pixel = pixel * extent[a] + phase.start[a] + phase.step[a] * box.first[a];
+        if (count[a] <= 0) return;
+    }
+    const int channels =
+        static_cast<int>(std::min<std::int64_t>(tile_columns, pass.target_channels() - channel));
+    const std::int64_t all = pass.geometry.groups * pass.target_channels();
+    bf16* target = pass.target + pixel * all + box.group * pass.target_channels() + channel;
+    const std::int64_t slice = phase.step[0] * extent[1] * extent[2] * all;
+
+    alignas(64) float sums[tile_rows * tile_columns];
+    TileProduct product{};
+    product.row_stride = plan.strip.width;
+    product.step_offset = tile.step_offset.data();
+    product.steps = static_cast<std::int64_t>(tile.step_offset.size());
+    product.columns = plan.weight + tile.first + at * tile.panel_size;
+    product.halves = channels > tile_half ? 2 : 1;
+    product.sums = sums;
+    const std::int64_t positions = (count[1] - 1) * plan.strip.columns + count[2];
+    for (std::int64_t d = 0; d < count[0]; ++d, target += slice)
+        for (std::int64_t position = 0; position < positions; position += tile_rows) {
+            product.rows = strip + d * plan.strip.depth_stride() + position * plan.strip.width;
+            tile_bf16_product_kernels().multiply(product);
+            store_products(plan, phase, count, position, sums, plan.bias + at * tile_columns,
+                           target, channels);
+        }
+}
+
+// One task: fill the strip of one box of one image and group, then run a part of the phases and
+// panels on it.
+void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
+    const TilePass& pass = plan.pass;
+    const std::int64_t part = task % parts, channels = pass.source_channels();
+    std::int64_t rest = task / parts, origin[conv_axes], pixels = 1;
+    Box box{};
+    box.group = rest % pass.geometry.groups;
+    rest /= pass.geometry.groups;
+    for (int a = conv_axes - 1; a >= 0; --a) {
+        box.first[a] = rest % plan.boxes[a] * plan.strip.box[a];
+        origin[a] = plan.whole.unit[a] * box.first[a] + plan.whole.low[a];
+        rest /= plan.boxes[a];
+        pixels *= pass.source_extent()[a];
+    }
+    box.image = rest;
+    const std::int64_t all = pass.geometry.groups * channels;
+    Workspace<bf16> strip(plan.strip.size);
+    fill_tile_strip(plan.strip,
+                    {pass.source + box.image * pixels * all + box.group * channels,
+                     pass.source_extent(), all, channels},
+                    origin, strip.data());
+    const std::int64_t panels = pass.panels();
+    const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * panels;
+    tile_bf16_product_kernels().begin();
+    for (std::int64_t item = part * items / parts; item < (part + 1) * items / parts; ++item)
+        run_panel(plan, plan.phases[static_cast<std::size_t>(item / panels)], item % panels, box,
+                  strip.data());
+    tile_bf16_product_kernels().end();
+}
+
+// Bias by panels, zeros where there is none.
+void pack_bias(const TilePass& pass, float* packed) {
+    const std::int64_t panels = pass.panels(), channels = pass.target_channels();
+    std::fill_n(packed, pass.geometry.groups * panels * tile_columns, 0.0f);
+    if (pass.bias == nullptr) return;
+    for (std::int64_t group = 0; group < pass.geometry.groups; ++group)
+        std::copy_n(pass.bias + group * channels, channels, packed + group * panels * tile_columns);
+}
+
+void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
+    if (phases.empty()) return;  // a target without pixels
+    const ConvGeometry& g = pass.geometry;
+    const GatherPhase whole = merged(phases);
+    Plan plan{pass,    whole, plan_tile_strip(whole, pass.source_channels(), strip_budget),
+              {},      {},    nullptr,
+              nullptr, false};
+    std::int64_t tasks = g.batch * g.groups, pixels = g.batch;
+    for (int a = 0; a < conv_axes; ++a) {
+        plan.boxes[a] = divide_up(whole.count[a], plan.strip.box[a]);
+        tasks *= plan.boxes[a];
+        pixels *= pass.target_extent()[a];
+    }
+    if (tasks == 0) return;
+    plan.stream = worth_streaming(pass.target, pixels * g.groups * pass.target_channels(),
+                                  pass.target_channels());
+    std::int64_t packed_size;
+    plan.phases = tile_phases(pass, plan.strip, whole, phases, &packed_size);
+    Workspace<bf16> weight(packed_size);
+    Workspace<float> bias(g.groups * pass.panels() * tile_columns);
+    for (const TilePhase& phase : plan.phases)
+        pack_tile_weight(pass, plan.strip, phase, weight.data());
+    pack_bias(pass, bias.data());
+    plan.weight = weight.data();
+    plan.bias = bias.data();
+    const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * pass.panels();
+    const std::int64_t parts = std::clamp<std::int64_t>(divide_up(enough_tasks, tasks), 1, items);
+    parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, task, parts); });
+}
+
+void coarse_from_fine(const ConvGeometry& g, const bf16* fine, const float* weight,
+                      const float* bias, bf16* coarse) {
+    run({g, true, fine, weight, bias, coarse}, {gather_coarse_from_fine(g)});
+}
+
+void fine_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* weight,
+                      const float* bias, bf16* fine) {
+    run({g, false, coarse, weight, bias, fine}, gather_fine_from_coarse(g));
+}
+
+bool accepts(const ConvGeometry&) { return true; }
+
+// A group of few channels leaves the tiles empty.
+bool worthwhile(const ConvGeometry& g) {
+    return g.groups == 1 || g.fine_channels * g.coarse_channels >= tile_half * tile_half;
+}
+
+}  // namespace
+
+extern const ConvAlgorithmFor<bf16> conv_tile = {
+    "tile", accepts, worthwhile, coarse_from_fine, fine_from_coarse, conv_tile_weight_gradient};
+
+}  // namespace voxelgrad

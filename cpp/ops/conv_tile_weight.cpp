@@ -1,0 +1,260 @@
+// The weight gradient on the bfloat16 tiles: a product over pixels. Its rows are the fine channels,
+// turned so that the pixels of a channel follow each other; a tap only shifts where they begin. Its
+// columns are the coarse channels, packed once.
+//
+// The boxes of pixels are dealt to chunks that the geometry alone decides; each chunk sums into a
+// partial gradient of its own, and these are added in order. Where the gradient is large there is
+// one chunk, and the threads share its blocks of channels.
+#include <algorithm>
+
+#include "core/parallel_for.hpp"
+#include "core/pool.hpp"
+#include "core/split.hpp"
+#include "kernels/tile.hpp"
+#include "ops/conv_tile.hpp"
+#include "ops/conv_tile_strip.hpp"
+
+namespace voxelgrad {
+namespace {
+
+constexpr std::int64_t box_budget = 448 * 1024;                 // elements, both sides
+constexpr std::int64_t batch_budget = std::int64_t{12} << 20;   // elements, of all its boxes
+constexpr std::int64_t partial_budget = std::int64_t{4} << 20;  // floats of all partial gradients
+constexpr std::int64_t most_chunks = 16, fewest_chunks = 8;     // fewer: one
+constexpr std::int64_t window = 8;  // steps that rows and columns stay in the L1 cache for
+constexpr std::int64_t block_sums = tile_rows * tile_columns;
+
+struct Plan {
+    const ConvGeometry& g;
+    const GatherPhase phase;
+    TileStrip strip;  // of one channel block
+    std::vector<TileStep> steps;
+    std::int64_t boxes[conv_axes];
+    std::int64_t units;           // boxes of all images
+    std::int64_t panels, blocks;  // of the coarse and the fine channels
+    std::int64_t row_stride;      // elements of a turned row
+    std::int64_t slice_steps;     // of 32 pixels, in a slice of a box
+    std::int64_t batch;           // boxes that are prepared together
+    std::int64_t chunks;
+
+    std::int64_t pixels() const { return strip.block_stride / strip.width; }
+    std::int64_t box_steps() const { return strip.box[0] * slice_steps; }
+    std::int64_t block_size() const { return tile_rows * row_stride; }
+    std::int64_t turned_size() const { return blocks * block_size(); }          // of a box
+    std::int64_t packed_size() const { return box_steps() * 2 * packed_tile; }  // of box and panel
+    std::int64_t gradient_size() const {
+        return panels * blocks * static_cast<std::int64_t>(steps.size()) * block_sums;
+    }
+};
+
+// An odd number of cache lines, so that the rows of a tile fall on different cache sets; longer
+// than the pixels by what the last step reads beyond them.
+std::int64_t turned_stride(std::int64_t pixels) {
+    return (divide_up(pixels, tile_depth) / 2 * 2 + 3) * tile_depth;
+}
+
+void measure(Plan& plan) {
+    const std::int64_t positions = (plan.strip.box[1] - 1) * plan.strip.columns + plan.strip.box[2];
+    plan.slice_steps = divide_up(positions, tile_depth);
+    plan.row_stride = turned_stride(plan.pixels());
+}
+
+Plan make_plan(const ConvGeometry& g) {
+    Plan plan{g, gather_coarse_from_fine(g), {}, {}, {}, g.batch, 0, 0, 0, 0, 0, 1};
+    plan.panels = divide_up(g.coarse_channels, tile_columns);
+    plan.blocks = divide_up(g.fine_channels, tile_depth);
+    const std::int64_t share = plan.blocks + plan.panels * g.stride[0] * g.stride[1] * g.stride[2];
+    const std::int64_t channels = std::min<std::int64_t>(g.fine_channels, tile_depth);
+    plan.strip = plan_tile_strip(plan.phase, channels, box_budget / share);
+    plan.steps = tile_steps(plan.strip, plan.phase, plan.phase);
+    for (int a = 0; a < conv_axes; ++a) {
+        plan.boxes[a] = divide_up(plan.phase.count[a], plan.strip.box[a]);
+        plan.units *= plan.boxes[a];
+    }
+    measure(plan);
+    const std::int64_t affordable = partial_budget / plan.gradient_size();
+    const std::int64_t chunks = std::min({most_chunks, affordable, plan.units});
+    plan.chunks = chunks < fewest_chunks ? 1 : chunks;
+    const std::int64_t box = plan.turned_size() + plan.panels * plan.packed_size();
+    plan.batch = plan.chunks > 1 ? 1 : std::clamp<std::int64_t>(batch_budget / box, 1, plan.units);
+    return plan;
+}
+
+struct Box {
+    std::int64_t image, first[conv_axes], count[conv_axes], origin[conv_axes];
+};
+
+Box box_of(const Plan& plan, std::int64_t unit) {
+    Box box{};
+    for (int a = conv_axes - 1; a >= 0; --a) {
+        box.first[a] = unit % plan.boxes[a] * plan.strip.box[a];
+        box.count[a] = std::min(plan.strip.box[a], plan.phase.count[a] - box.first[a]);
+        box.origin[a] = plan.phase.unit[a] * box.first[a] + plan.phase.low[a];
+        unit /= plan.boxes[a];
+    }
+    box.image = unit;
+    return box;
+}
+
+// Turns one block of fine channels of a box: [32 channels][pixels of the strip]. With few channels
+// the 32 rows are the channels of a window of neighbouring pixels.
+void turn_block(const Plan& plan, const bf16* fine, const Box& box, std::int64_t block,
+                bf16* turned) {
+    const ConvGeometry& g = plan.g;
+    const std::int64_t all = g.groups * g.fine_channels, first = block * tile_depth;
+    const TileSource source{fine + box.image * g.fine_pixels() * all + first, g.fine, all,
+                            std::min<std::int64_t>(tile_depth, g.fine_channels - first)};
+    const std::int64_t padded = plan.row_stride * plan.strip.width;
+    Workspace<bf16> strip(std::max(plan.strip.size, padded + tile_depth * tile_depth));
+    fill_tile_strip(plan.strip, source, box.origin, strip.data());
+    std::fill(strip.data() + plan.strip.size,
+              strip.data() + std::max(plan.strip.size, padded + tile_depth * tile_depth), bf16{0});
+    for (std::int64_t pixel = 0; pixel < plan.row_stride; pixel += tile_depth)
+        tile_bf16_product_kernels().turn(strip.data() + pixel * plan.strip.width, plan.strip.width,
+                                         turned + pixel, plan.row_stride);
+}
+
+// Packs one panel of coarse channels of a box, zeros where the strip has columns of padding.
+void pack_panel(const Plan& plan, const bf16* coarse, const Box& box, std::int64_t panel,
+                bf16* packed) {
+    const ConvGeometry& g = plan.g;
+    const std::int64_t all = g.groups * g.coarse_channels, first = panel * tile_columns;
+    const int channels =
+        static_cast<int>(std::min<std::int64_t>(tile_columns, g.coarse_channels - first));
+    const int halves = channels > tile_half ? 2 : 1;
+    const std::int64_t positions = plan.slice_steps * tile_depth;
+    Workspace<bf16> line(positions * tile_columns);
+    for (std::int64_t d = 0; d < plan.strip.box[0]; ++d) {
+        std::fill_n(line.data(), positions * tile_columns, bf16{0});
+        for (std::int64_t r = 0; d < box.count[0] && r < box.count[1]; ++r) {
+            const std::int64_t row =
+                (box.image * g.coarse[0] + box.first[0] + d) * g.coarse[1] + box.first[1] + r;
+            tile_bf16_product_kernels().copy(
+                coarse + (row * g.coarse[2] + box.first[2]) * all + first, all,
+                line.data() + r * plan.strip.columns * tile_columns, tile_columns, box.count[2],
+                channels);
+        }
+        for (std::int64_t step = 0; step < plan.slice_steps; ++step)
+            for (int half = 0; half < halves; ++half, packed += packed_tile)
+                tile_bf16_product_kernels().pack_pixels(
+                    line.data() + step * tile_depth * tile_columns + half * tile_half, tile_columns,
+                    tile_depth, tile_half, packed);
+    }
+}
+
+// What a batch of boxes is prepared into.
+struct Batch {
+    std::int64_t boxes;
+    const bf16* turned;               // [box][block][32][row_stride]
+    const bf16* packed;               // [panel][box][step]
+    const std::int64_t* step_offset;  // [box][step]: in `turned`
+};
+
+// Adds the products of one block and one panel, all steps of the taps.
+void add_products(const Plan& plan, const Batch& batch, std::int64_t panel, std::int64_t block,
+                  bool add, float* sums) {
+    TileProduct product{};
+    product.row_stride = plan.row_stride;
+    product.halves = plan.g.coarse_channels - panel * tile_columns > tile_half ? 2 : 1;
+    const std::int64_t end = batch.boxes * plan.box_steps();
+    for (std::int64_t first = 0; first < end; first += window) {
+        product.step_offset = batch.step_offset + first;
+        product.steps = std::min(window, end - first);
+        product.columns = batch.packed + panel * plan.batch * plan.packed_size() +
+                          first * product.halves * packed_tile;
+        product.add = add || first > 0;
+        product.sums = sums;
+        for (const TileStep& step : plan.steps) {
+            product.rows =
+                batch.turned + block * plan.block_size() + step.offset / plan.strip.width;
+            tile_bf16_product_kernels().multiply(product);
+            product.sums += block_sums;
+        }
+    }
+}
+
+// Adds the boxes [begin, end) to a partial gradient, or writes their sums.
+void add_boxes(const Plan& plan, const bf16* fine, const bf16* coarse, std::int64_t begin,
+               std::int64_t end, bool add, float* gradient) {
+    const std::int64_t boxes = end - begin;
+    Workspace<bf16> turned(plan.batch * plan.turned_size());
+    Workspace<bf16> packed(plan.panels * plan.batch * plan.packed_size());
+    Workspace<std::int64_t> step_offset(boxes * plan.box_steps());
+    for (std::int64_t at = 0; at < boxes * plan.box_steps(); ++at) {
+        const std::int64_t step = at % plan.box_steps();
+        step_offset[at] = at / plan.box_steps() * plan.turned_size() +
+                          step / plan.slice_steps * plan.strip.depth_stride() / plan.strip.width +
+                          step % plan.slice_steps * tile_depth;
+    }
+    const std::int64_t parts = plan.blocks + plan.panels;
+    parallel_for(boxes * parts, [&](std::int64_t at) {
+        const std::int64_t b = at / parts, part = at % parts, panel = part - plan.blocks;
+        const Box box = box_of(plan, begin + b);
+        if (part < plan.blocks)
+            return turn_block(plan, fine, box, part,
+                              turned.data() + b * plan.turned_size() + part * plan.block_size());
+        const int halves = plan.g.coarse_channels - panel * tile_columns > tile_half ? 2 : 1;
+        pack_panel(plan, coarse, box, panel,
+                   packed.data() + panel * plan.batch * plan.packed_size() +
+                       b * plan.box_steps() * halves * packed_tile);
+    });
+    const Batch batch{boxes, turned.data(), packed.data(), step_offset.data()};
+    const std::int64_t size = static_cast<std::int64_t>(plan.steps.size()) * block_sums;
+    parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
+        tile_bf16_product_kernels().begin();
+        add_products(plan, batch, at / plan.blocks, at % plan.blocks, add, gradient + at * size);
+        tile_bf16_product_kernels().end();
+    });
+}
+
+void sum_chunk(const Plan& plan, const bf16* fine, const bf16* coarse, std::int64_t chunk,
+               float* gradient) {
+    const std::int64_t first = chunk * plan.units / plan.chunks;
+    const std::int64_t last = (chunk + 1) * plan.units / plan.chunks;
+    for (std::int64_t begin = first; begin < last; begin += plan.batch)
+        add_boxes(plan, fine, coarse, begin, std::min(begin + plan.batch, last), begin > first,
+                  gradient);
+}
+
+// Adds the partial gradients of one (panel, block) and puts them in weight order.
+void combine(const Plan& plan, std::int64_t group, std::int64_t at, const float* partial,
+             float* grad_weight) {
+    const ConvGeometry& g = plan.g;
+    const std::int64_t k0 = at / plan.blocks * tile_columns, c0 = at % plan.blocks * tile_depth;
+    const std::int64_t columns = std::min<std::int64_t>(tile_columns, g.coarse_channels - k0);
+    const std::int64_t channels = std::min<std::int64_t>(tile_depth, g.fine_channels - c0);
+    const float* sums = partial + at * static_cast<std::int64_t>(plan.steps.size()) * block_sums;
+    alignas(64) float total[block_sums];
+    for (const TileStep& step : plan.steps) {
+        std::copy_n(sums, block_sums, total);
+        for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
+            for (std::int64_t i = 0; i < block_sums; ++i)
+                total[i] += sums[chunk * plan.gradient_size() + i];
+        for (const TileStep::Tap& tap : step.taps)
+            for (std::int64_t k = 0; k < columns; ++k)
+                for (std::int64_t c = 0; c < channels; ++c)
+                    grad_weight[g.weight_index(group, k0 + k, c0 + c, tap.number)] =
+                        total[(tap.slot * plan.strip.width + c) * tile_columns + k];
+        sums += block_sums;
+    }
+}
+
+}  // namespace
+
+void conv_tile_weight_gradient(const ConvGeometry& g, const bf16* fine, const bf16* coarse,
+                               float* grad_weight) {
+    const Plan plan = make_plan(g);
+    if (plan.units == 0) return void(std::fill_n(grad_weight, g.weight_size(), 0.0f));
+    Workspace<float> partial(plan.chunks * plan.gradient_size());
+    for (std::int64_t group = 0; group < g.groups; ++group) {
+        parallel_for(plan.chunks, [&](std::int64_t chunk) {
+            sum_chunk(plan, fine + group * g.fine_channels, coarse + group * g.coarse_channels,
+                      chunk, partial.data() + chunk * plan.gradient_size());
+        });
+        parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
+            combine(plan, group, at, partial.data(), grad_weight);
+        });
+    }
+}
+
+}  // namespace voxelgrad
