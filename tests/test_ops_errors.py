@@ -236,6 +236,14 @@ TYPE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: ops.batch_norm(IMAGE, [0, 0, 0], VAR),  # type: ignore[arg-type]
         "running_mean must be a numpy array of floats",
     ),
+    "running half": (
+        lambda: ops.batch_norm(IMAGE, MEAN.astype(np.float16), VAR),
+        "running_mean must be .* float32 or float64; got float16",
+    ),
+    "running strided": (
+        lambda: ops.batch_norm(IMAGE, np.zeros(6)[::2], VAR),
+        "running_mean has gaps in memory",
+    ),
     "no array": (lambda: ops.relu("image"), "Tensor: data has dtype"),  # type: ignore[arg-type]
     "slope kind": (lambda: ops.leaky_relu(IMAGE, "steep"), "negative_slope must be a number"),  # type: ignore[arg-type]
 }

@@ -169,14 +169,22 @@ void define_augment(py::module_& m) {
         "gamma"_a, "scale"_a, "shift"_a);
 }
 
+// The type of the running statistics, float32 or float64, decides.
+template <class Statistic>
+void define_running_statistics(py::module_& m) {
+    def(m, "batch_norm_update", vg::batch_norm_update<Statistic>, "mean"_a, "invstd"_a,
+        "running_mean"_a, "running_var"_a, "count"_a, "momentum"_a, "eps"_a);
+    def(m, "batch_norm_invstd", vg::batch_norm_invstd<Statistic>, "variance"_a, "invstd"_a,
+        "eps"_a);
+}
+
 void define_norm(py::module_& m) {
+    define_running_statistics<float>(m);
+    define_running_statistics<double>(m);
     def(m, "batch_norm_forward", vg::batch_norm_forward, "input"_a, "weight"_a, "bias"_a,
         "output"_a, "mean"_a, "invstd"_a, "eps"_a);
     def(m, "batch_norm_apply", vg::batch_norm_apply, "input"_a, "weight"_a, "bias"_a, "mean"_a,
         "invstd"_a, "output"_a);
-    def(m, "batch_norm_update", vg::batch_norm_update, "mean"_a, "invstd"_a, "running_mean"_a,
-        "running_var"_a, "momentum"_a, "eps"_a, "count"_a);
-    def(m, "batch_norm_invstd", vg::batch_norm_invstd, "variance"_a, "invstd"_a, "eps"_a);
     def(m, "batch_norm_fold", vg::batch_norm_fold, "weight"_a, "bias"_a, "norm_weight"_a,
         "norm_bias"_a, "mean"_a, "variance"_a, "folded_weight"_a, "folded_bias"_a, "eps"_a);
     def(m, "batch_norm_backward", vg::batch_norm_backward, "grad_output"_a, "input"_a, "weight"_a,

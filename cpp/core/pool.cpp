@@ -73,7 +73,8 @@ void return_to_system(void* block) {
 struct Cache {
     std::mutex lock;
     std::map<std::size_t, std::vector<void*>> free_blocks;  // by capacity
-    std::atomic<std::int64_t> in_use{0}, cached{0}, peak_in_use{0};
+    std::int64_t cached = 0;
+    std::atomic<std::int64_t> in_use{0}, peak_in_use{0};
 };
 
 // Never destroyed: arrays may be released while the interpreter shuts down.
@@ -95,17 +96,8 @@ void count_taken(std::size_t capacity) {
     }
 }
 
-void count_cached(std::size_t capacity) {
-    cache().cached.fetch_add(static_cast<std::int64_t>(capacity));
-}
-
-void count_uncached(std::size_t capacity) {
-    cache().cached.fetch_sub(static_cast<std::int64_t>(capacity));
-}
-
 void count_returned(std::size_t capacity) {
     cache().in_use.fetch_sub(static_cast<std::int64_t>(capacity));
-    count_cached(capacity);
 }
 
 bool fits(std::size_t available, std::size_t wanted) {
@@ -118,7 +110,7 @@ void* take_cached(Cache& cache, std::size_t capacity) {
     if (found == cache.free_blocks.end() || !fits(found->first, capacity)) return nullptr;
     void* block = found->second.back();
     found->second.pop_back();
-    count_uncached(found->first);
+    cache.cached -= static_cast<std::int64_t>(found->first);
     count_taken(found->first);
     if (found->second.empty()) cache.free_blocks.erase(found);
     return block;
@@ -126,11 +118,13 @@ void* take_cached(Cache& cache, std::size_t capacity) {
 
 void keep_for_all(void* block) {
     Cache& shared = cache();
+    const std::size_t capacity = header_of(block)->capacity;
     std::lock_guard lock(shared.lock);
-    shared.free_blocks[header_of(block)->capacity].push_back(block);
+    shared.cached += static_cast<std::int64_t>(capacity);
+    shared.free_blocks[capacity].push_back(block);
 }
 
-// The blocks that a thread keeps for its next workspaces. They count as cached.
+// The blocks that a thread keeps for its next workspaces.
 class Scratch {
  public:
     ~Scratch() { give_up(); }
@@ -140,7 +134,6 @@ class Scratch {
             if (!fits(header_of(blocks_[i])->capacity, capacity)) continue;
             void* const block = blocks_[i];
             blocks_[i] = blocks_[--count_];
-            count_uncached(header_of(block)->capacity);
             count_taken(header_of(block)->capacity);
             return block;
         }
@@ -212,16 +205,16 @@ void pool_trim() {
     {
         std::lock_guard lock(shared.lock);
         blocks.swap(shared.free_blocks);
+        shared.cached = 0;
     }
     for (const auto& [capacity, list] : blocks)
-        for (void* block : list) {
-            count_uncached(capacity);
-            return_to_system(block);
-        }
+        for (void* block : list) return_to_system(block);
 }
 
 PoolStatistics pool_statistics() {
-    return {cache().in_use.load(), cache().cached.load(), cache().peak_in_use.load()};
+    Cache& shared = cache();
+    std::lock_guard lock(shared.lock);
+    return {shared.in_use.load(), shared.cached, shared.peak_in_use.load()};
 }
 
 void pool_reset_peak() { cache().peak_in_use.store(cache().in_use.load()); }

@@ -11,6 +11,7 @@
 namespace voxelgrad {
 
 struct PoolStatistics {
+    // What threads keep for their workspaces counts in none of these.
     std::int64_t in_use;       // bytes in blocks that somebody holds
     std::int64_t cached;       // bytes in blocks that wait to be handed out again
     std::int64_t peak_in_use;  // the largest in_use so far

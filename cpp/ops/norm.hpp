@@ -15,18 +15,22 @@ void batch_norm_forward(View<const float> input, OptionalView<const float> weigh
                         OptionalView<const float> bias, View<float> output, View<float> mean,
                         View<float> invstd, double eps);
 
-// The same with given statistics.
+// Moves running statistics, float or double, towards those that batch_norm_forward wrote for
+// `count` values a channel: running = (1 - momentum) * running + momentum * batch, with the
+// unbiased variance.
+template <class Statistic>
+void batch_norm_update(View<const float> mean, View<const float> invstd,
+                       View<Statistic> running_mean, View<Statistic> running_var,
+                       std::int64_t count, double momentum, double eps);
+
+// invstd = 1 / sqrt(variance + eps); the variance is float or double.
+template <class Statistic>
+void batch_norm_invstd(View<const Statistic> variance, View<float> invstd, double eps);
+
+// The same as batch_norm_forward with given statistics.
 void batch_norm_apply(View<const float> input, OptionalView<const float> weight,
                       OptionalView<const float> bias, View<const float> mean,
                       View<const float> invstd, View<float> output);
-
-// Moves running statistics (C,) towards those of a batch of `count` values a channel: by the share
-// `momentum`, and to the unbiased variance.
-void batch_norm_update(View<const float> mean, View<const float> invstd, View<float> running_mean,
-                       View<float> running_var, double momentum, double eps, std::int64_t count);
-
-// invstd = 1 / sqrt(variance + eps), (C,).
-void batch_norm_invstd(View<const float> variance, View<float> invstd, double eps);
 
 // The weight (out_channels, ...) and bias of a layer that does by itself what it does before a
 // batch norm with constant statistics: scale = norm_weight / sqrt(variance + eps), folded_weight =

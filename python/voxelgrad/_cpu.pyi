@@ -254,6 +254,15 @@ def batch_norm_forward(
     invstd: _Floats,
     eps: float,
 ) -> None: ...
+def batch_norm_update(
+    mean: _Floats,
+    invstd: _Floats,
+    running_mean: _Floats | _Doubles,
+    running_var: _Floats | _Doubles,
+    count: int,
+    momentum: float,
+    eps: float,
+) -> None: ...
 def batch_norm_apply(
     input: _Floats,
     weight: _Floats | None,
@@ -262,16 +271,7 @@ def batch_norm_apply(
     invstd: _Floats,
     output: _Floats,
 ) -> None: ...
-def batch_norm_update(
-    mean: _Floats,
-    invstd: _Floats,
-    running_mean: _Floats,
-    running_var: _Floats,
-    momentum: float,
-    eps: float,
-    count: int,
-) -> None: ...
-def batch_norm_invstd(variance: _Floats, invstd: _Floats, eps: float) -> None: ...
+def batch_norm_invstd(variance: _Floats | _Doubles, invstd: _Floats, eps: float) -> None: ...
 def batch_norm_fold(
     weight: _Floats,
     bias: _Floats | None,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
-from voxelgrad.backends import backend_of
 from voxelgrad.ops._arguments import Shape, as_ints, check_parameter
 from voxelgrad.tensor import Array, Tensor
 
@@ -92,10 +91,15 @@ class BatchNorm(_Norm):
     def _check_running(self, name: str, array: Any, channels: int) -> None:
         if array is None:
             return
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
             raise TypeError(
                 f"batch_norm: {name} must be a numpy array of floats, which training updates in "
-                f"place; got {type(array).__name__}"
+                f"place: float32 or float64; got {getattr(array, 'dtype', type(array).__name__)}"
+            )
+        if not array.flags.c_contiguous:
+            raise TypeError(
+                f"batch_norm: {name} has gaps in memory (strides {array.strides}); give a "
+                f"C-contiguous array, such as {name}.copy()"
             )
         check_parameter("batch_norm", name, array, channels, "input")
 
@@ -107,23 +111,24 @@ class BatchNorm(_Norm):
             invstd = self.backend.empty(channels, input.dtype)
             self.backend.batch_norm_forward(input, weight, bias, output, mean, invstd, self.eps)
             if self.running_mean is not None:
-                self._update_running(mean, invstd, input.size // channels[0])
+                self.backend.batch_norm_update(
+                    mean,
+                    invstd,
+                    self.running_mean,
+                    self.running_var,
+                    input.size // channels[0],
+                    self.momentum,
+                    self.eps,
+                )
         else:
             assert self.running_mean is not None and self.running_var is not None
             mean = self.running_mean.astype(input.dtype, copy=False)
             invstd = self.backend.empty(mean.shape, input.dtype)
-            backend_of(self.running_var).batch_norm_invstd(self.running_var, invstd, self.eps)
+            self.backend.batch_norm_invstd(self.running_var, invstd, self.eps)
             if input.size:
                 self.backend.batch_norm_apply(input, weight, bias, mean, invstd, output)
         self.saved = (input, weight, mean, invstd)
         return output
-
-    def _update_running(self, mean: Array, invstd: Array, count: int) -> None:
-        """Move the running statistics towards the batch's (unbiased variance)."""
-        assert self.running_mean is not None and self.running_var is not None
-        backend_of(self.running_mean).batch_norm_update(
-            mean, invstd, self.running_mean, self.running_var, self.momentum, self.eps, count
-        )
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None

@@ -49,6 +49,23 @@ def batch_norm_forward(
     invstd[...] = inverse
 
 
+def batch_norm_update(
+    mean: Array,
+    invstd: Array,
+    running_mean: Array,
+    running_var: Array,
+    count: int,
+    momentum: float,
+    eps: float,
+) -> None:
+    """Move running statistics towards those of a batch of ``count`` values a channel, in place."""
+    # A training that diverges overflows here first; its loss says so, once and with the place.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        variance = np.maximum(1.0 / float64(invstd) ** 2 - eps, 0.0) * count / (count - 1)
+        running_mean[...] = (1.0 - momentum) * float64(running_mean) + momentum * float64(mean)
+        running_var[...] = (1.0 - momentum) * float64(running_var) + momentum * variance
+
+
 def batch_norm_apply(
     input: Array,
     weight: Array | None,
@@ -60,25 +77,6 @@ def batch_norm_apply(
     """Normalise each channel by given statistics ``mean``, ``invstd`` (C,)."""
     normalised = (float64(input) - float64(mean)) * float64(invstd)
     output[...] = normalised * _scale(weight) + _shift(bias)
-
-
-def batch_norm_update(
-    mean: Array,
-    invstd: Array,
-    running_mean: Array,
-    running_var: Array,
-    momentum: float,
-    eps: float,
-    count: int,
-) -> None:
-    """Move running statistics towards those of a batch of ``count`` values a channel, in place.
-
-    The variance is made unbiased by count / (count - 1).
-    """
-    biased = np.maximum(1.0 / float64(invstd) ** 2 - eps, 0.0)
-    unbiased = count / (count - 1) * biased
-    running_mean[...] = (1.0 - momentum) * float64(running_mean) + momentum * float64(mean)
-    running_var[...] = (1.0 - momentum) * float64(running_var) + momentum * unbiased
 
 
 def batch_norm_invstd(variance: Array, invstd: Array, eps: float) -> None:

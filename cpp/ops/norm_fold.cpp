@@ -1,4 +1,3 @@
-// Arithmetic on the statistics of batch norm: a number or two for each channel.
 #include <algorithm>
 #include <cmath>
 
@@ -16,32 +15,6 @@ void check_channels(const char* op, const char* name, const View& view, std::int
 }
 
 }  // namespace
-
-void batch_norm_update(View<const float> mean, View<const float> invstd, View<float> running_mean,
-                       View<float> running_var, double momentum, double eps, std::int64_t count) {
-    constexpr const char* op = "batch_norm_update";
-    const std::int64_t channels = mean.size();
-    check_channels(op, "mean", mean, channels);
-    check_channels(op, "invstd", invstd, channels);
-    check_channels(op, "running_mean", running_mean, channels);
-    check_channels(op, "running_var", running_var, channels);
-    check(count >= 2, op, ": count is ", count, "; a variance needs two values");
-    const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-    for (std::int64_t c = 0; c < channels; ++c) {
-        const double inverse = invstd.data[c];
-        const double biased = std::max(1.0 / (inverse * inverse) - eps, 0.0);
-        running_mean.data[c] =
-            static_cast<float>((1.0 - momentum) * running_mean.data[c] + momentum * mean.data[c]);
-        running_var.data[c] = static_cast<float>((1.0 - momentum) * running_var.data[c] +
-                                                 momentum * unbiased * biased);
-    }
-}
-
-void batch_norm_invstd(View<const float> variance, View<float> invstd, double eps) {
-    check_same_shape("batch_norm_invstd", "variance", variance, "invstd", invstd);
-    for (std::int64_t c = 0; c < variance.size(); ++c)
-        invstd.data[c] = static_cast<float>(1.0 / std::sqrt(variance.data[c] + eps));
-}
 
 void batch_norm_fold(View<const float> weight, OptionalView<const float> bias,
                      OptionalView<const float> norm_weight, OptionalView<const float> norm_bias,

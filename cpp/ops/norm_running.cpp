@@ -1,0 +1,51 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.hpp"
+#include "ops/norm.hpp"
+
+namespace voxelgrad {
+namespace {
+
+template <class Statistic>
+void follow(Statistic& running, double rate, double value) {
+    running = static_cast<Statistic>((1.0 - rate) * static_cast<double>(running) + rate * value);
+}
+
+}  // namespace
+
+template <class Statistic>
+void batch_norm_update(View<const float> mean, View<const float> invstd,
+                       View<Statistic> running_mean, View<Statistic> running_var,
+                       std::int64_t count, double momentum, double eps) {
+    constexpr const char* op = "batch_norm_update";
+    check_same_shape(op, "invstd", invstd, "mean", mean);
+    check_same_shape(op, "running_mean", running_mean, "mean", mean);
+    check_same_shape(op, "running_var", running_var, "mean", mean);
+    check(count > 1, op, ": count is ", count, "; a variance needs at least 2 values");
+    const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+    for (std::int64_t c = 0; c < mean.size(); ++c) {
+        const double inverse = invstd.data[c];
+        const double variance = std::max(1.0 / (inverse * inverse) - eps, 0.0);
+        follow(running_mean.data[c], momentum, mean.data[c]);
+        follow(running_var.data[c], momentum, unbiased * variance);
+    }
+}
+
+template <class Statistic>
+void batch_norm_invstd(View<const Statistic> variance, View<float> invstd, double eps) {
+    check_same_shape("batch_norm_invstd", "variance", variance, "invstd", invstd);
+    for (std::int64_t c = 0; c < variance.size(); ++c) {
+        const double value = variance.data[c];
+        invstd.data[c] = static_cast<float>(1.0 / std::sqrt(value + eps));
+    }
+}
+
+template void batch_norm_invstd(View<const float>, View<float>, double);
+template void batch_norm_invstd(View<const double>, View<float>, double);
+template void batch_norm_update(View<const float>, View<const float>, View<float>, View<float>,
+                                std::int64_t, double, double);
+template void batch_norm_update(View<const float>, View<const float>, View<double>, View<double>,
+                                std::int64_t, double, double);
+
+}  // namespace voxelgrad
