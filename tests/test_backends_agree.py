@@ -18,6 +18,7 @@ RUNTIME = {
     "num_threads",
     "run_bandwidth",
     "run_fma",
+    "run_tiles",
     "set_conv_algorithm",
     "set_isa",
     "set_num_threads",

@@ -43,7 +43,7 @@ def test_every_pass_of_every_case_is_measured(
     figures = json.loads(out.read_text())
     measured = [(row["name"], row["run"]) for row in figures["results"]]
     assert measured == [(case.name, name) for case in read_cases([shapes]) for name in case.passes]
-    assert figures["machine"]["threads"] == 1 and figures["limits"]["fma_peak_gflops"] > 0
+    assert figures["machine"]["threads"] == 1 and figures["limits"]["peak_gflops"] > 0
     for row in figures["results"]:
         own = row["contenders"]["voxelgrad"]
         assert own["min"] <= own["median"] <= own["max"] and len(own["seconds"]) == 1
@@ -72,6 +72,17 @@ def test_limits_cover_every_kind(tmp_path: Path) -> None:
     names = {limit["name"] for limit in limits}
     assert {"fma baseline", "memory triad past cache", "cache read", "memory write"} <= names
     assert all(limit["rate"] > 0 and limit["threads"] == 1 for limit in limits)
+
+
+def test_kernels_run_in_bfloat16(shapes: str, tmp_path: Path) -> None:
+    out = tmp_path / "kernels.json"
+    command = ["bench", "kernels", shapes, *SMALL, "--only", "conv", "--dtype", "bfloat16"]
+    assert main([*command, "--json", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    assert figures["limits"]["dtype"] == "bfloat16"
+    cases = {case.name: case for case in read_cases([shapes])}
+    for row in figures["results"]:
+        assert row["bytes"] == cases[row["name"]].bytes_moved(row["run"], 2)
 
 
 @pytest.mark.parametrize("name", ["mlp", "unet2d"])

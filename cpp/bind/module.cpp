@@ -62,6 +62,7 @@ void define_runtime(py::module_& m) {
     m.def("set_isa", vg::set_isa, "name"_a);
     def(m, "set_conv_algorithm", vg::set_conv_algorithm, "name"_a);
     def(m, "run_fma", vg::run_fma, "rounds"_a);
+    def(m, "run_tiles", vg::run_tiles, "rounds"_a);
     def(m, "run_bandwidth", vg::run_bandwidth, "kind"_a, "a"_a, "b"_a, "output"_a, "rounds"_a);
 }
 

@@ -4,8 +4,10 @@
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "core/pool.hpp"
 #include "kernels/copy.hpp"
 #include "kernels/peak.hpp"
+#include "kernels/tile.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -70,6 +72,25 @@ int64_t run_fma(int64_t rounds) {
         operations += peak_kernels().fma(rounds, &sink);
     });
     return operations;
+}
+
+int64_t run_tiles(int64_t rounds) {
+    constexpr int64_t steps = 8, rows = steps * tile_rows * tile_depth;
+    const int64_t threads = num_threads();
+    parallel_for(threads, [&](int64_t) {
+        Workspace<bf16> operands(rows + steps * 2 * packed_tile);
+        std::fill_n(operands.data(), rows + steps * 2 * packed_tile, bf16{0});
+        Workspace<float> sums(tile_rows * tile_columns);
+        int64_t offsets[steps];
+        for (int64_t s = 0; s < steps; ++s) offsets[s] = s * tile_rows * tile_depth;
+        const TileProduct product{operands.data(),        tile_depth, offsets,     steps,
+                                  operands.data() + rows, 2,          sums.data(), false};
+        const TileKernels& kernels = tile_bf16_product_kernels();
+        kernels.begin();
+        for (int64_t round = 0; round < rounds; ++round) kernels.multiply(product);
+        kernels.end();
+    });
+    return rounds * threads * steps * 2 * tile_rows * tile_columns * tile_depth;
 }
 
 int64_t run_bandwidth(const std::string& kind, View<const float> a, View<const float> b,

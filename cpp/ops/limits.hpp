@@ -14,6 +14,9 @@ namespace voxelgrad {
 // Multiply-adds in registers on all threads; returns the number of floating-point operations.
 std::int64_t run_fma(std::int64_t rounds);
 
+// The same for products of bfloat16 in blocks of 32 x 32, operands in the first-level cache.
+std::int64_t run_tiles(std::int64_t rounds);
+
 // `rounds` passes over arrays of one shape (size,), every thread over its own part; returns the
 // bytes that were read and written. kind: read (a), write (output), copy (a to output), triad
 // (output = a + 0.999 * b), and copy_past_cache and triad_past_cache, which store past the cache.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
 _BFloats: TypeAlias = NDArray[ml_dtypes.bfloat16]
+_Images: TypeAlias = _Floats | _BFloats  # all of one call the same
 _Doubles: TypeAlias = NDArray[np.float64]
 _Labels: TypeAlias = NDArray[np.int64]
 _MaxIndices: TypeAlias = NDArray[np.uint8] | NDArray[np.int32]
@@ -26,6 +27,7 @@ def isa_name() -> str: ...
 def isa_names() -> list[str]: ...
 def set_isa(name: str) -> None: ...
 def run_fma(rounds: int) -> int: ...
+def run_tiles(rounds: int) -> int: ...
 def run_bandwidth(kind: str, a: _Floats, b: _Floats, output: _Floats, rounds: int) -> int: ...
 def activation_forward(kind: str, input: _Floats, output: _Floats, alpha: float) -> None: ...
 def activation_backward(
@@ -154,27 +156,27 @@ def squared_norm(arrays: Sequence[_Floats]) -> float: ...
 def scale_inplace(arrays: Sequence[_Floats], factor: float) -> None: ...
 def all_finite(array: _Floats) -> bool: ...
 def conv_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_backward_data(
-    grad_output: _Floats,
+    grad_output: _Images,
     weight: _Floats,
-    grad_input: _Floats,
+    grad_input: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_backward_weight(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     grad_weight: _Floats,
     grad_bias: _Floats | None,
     stride: tuple[int, ...],
@@ -183,27 +185,27 @@ def conv_backward_weight(
     groups: int,
 ) -> None: ...
 def conv_transpose_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_transpose_backward_data(
-    grad_output: _Floats,
+    grad_output: _Images,
     weight: _Floats,
-    grad_input: _Floats,
+    grad_input: _Images,
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
 def conv_transpose_backward_weight(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     grad_weight: _Floats,
     grad_bias: _Floats | None,
     stride: tuple[int, ...],
@@ -212,11 +214,11 @@ def conv_transpose_backward_weight(
     groups: int,
 ) -> None: ...
 def linear_forward(
-    input: _Floats, weight: _Floats, bias: _Floats | None, output: _Floats
+    input: _Images, weight: _Floats, bias: _Floats | None, output: _Images
 ) -> None: ...
-def linear_backward_data(grad_output: _Floats, weight: _Floats, grad_input: _Floats) -> None: ...
+def linear_backward_data(grad_output: _Images, weight: _Floats, grad_input: _Images) -> None: ...
 def linear_backward_weight(
-    grad_output: _Floats, input: _Floats, grad_weight: _Floats, grad_bias: _Floats | None
+    grad_output: _Images, input: _Images, grad_weight: _Floats, grad_bias: _Floats | None
 ) -> None: ...
 def set_conv_algorithm(name: str) -> None: ...
 def resample_linear(

@@ -116,20 +116,21 @@ class Case:
         positions = self.size if self.op == "conv_transpose" else self.output_size
         return 2 * self.batch * math.prod(positions) * math.prod(self.weight_shape)
 
-    def bytes_moved(self, name: str) -> int:
-        """Return the float32 bytes that pass ``name`` must at least read and write.
+    def bytes_moved(self, name: str, element: int = 4) -> int:
+        """Return the bytes that pass ``name`` must at least read and write.
 
         Args:
             name: One of ``passes``.
+            element: Bytes of a number of an image; weights are float32.
         """
-        result = 4 * math.prod(self.output_shape)
+        result, source = (element * math.prod(s) for s in (self.output_shape, self.input_shape))
         if self.op in CONVOLUTIONS:
-            return result + 4 * math.prod(self.input_shape) + 4 * math.prod(self.weight_shape)
+            return result + source + 4 * math.prod(self.weight_shape)
         arrays = (_ARRAYS_FORWARD if name == "forward" else _ARRAYS_BACKWARD).get(self.op)
         if arrays is not None:
             return arrays * result
-        positions = result // 4 if self.op == "max_pool" else 0  # one byte for each maximum
-        return result + 4 * math.prod(self.input_shape) + positions
+        positions = result // element if self.op == "max_pool" else 0  # a byte for each maximum
+        return result + source + positions
 
 
 def shapes_folder() -> Path:

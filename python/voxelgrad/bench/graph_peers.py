@@ -14,6 +14,7 @@ import numpy as np
 from voxelgrad.bench.networks import Network
 
 # Exporting in a process of its own keeps PyTorch out of the peak memory of the peer.
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 _EXPORT = """\
 import sys, torch
 from voxelgrad.bench.torch_networks import build
@@ -31,11 +32,14 @@ def prepare_model(
     Args:
         network: Which one.
         mode: inference.
-        settings: ``library`` and ``threads``.
+        settings: ``library``, ``threads`` and ``dtype``.
 
     Raises:
-        ValueError: If ``mode`` is training, or the export fails.
+        ValueError: If ``mode`` is training, the library has not the format, or the export fails.
     """
+    dtype = settings.get("dtype", "float32")
+    if dtype == "bfloat16" and settings["library"] == "onnxruntime":
+        raise ValueError("onnxruntime computes in float32 on CPUs")
     if mode == "training":
         raise ValueError(f"{settings['library']} has no training")
     image = np.ascontiguousarray(np.moveaxis(network.batch()[0], -1, 1))
@@ -47,8 +51,9 @@ def prepare_model(
         )
         if done.returncode:
             raise ValueError(f"export to ONNX failed: {done.stderr.strip().splitlines()[-1]}")
-        start = _onnxruntime if settings["library"] == "onnxruntime" else _openvino
-        return {mode: start(path, image, settings["threads"])}
+        if settings["library"] == "onnxruntime":
+            return {mode: _onnxruntime(path, image, settings["threads"])}
+        return {mode: _openvino(path, image, settings["threads"], _HINTS[dtype])}
 
 
 def _onnxruntime(path: str, image: Any, threads: int) -> Callable[[], object]:
@@ -61,12 +66,12 @@ def _onnxruntime(path: str, image: Any, threads: int) -> Callable[[], object]:
     return lambda: session.run(None, inputs)
 
 
-def _openvino(path: str, image: Any, threads: int) -> Callable[[], object]:
+def _openvino(path: str, image: Any, threads: int, precision: str) -> Callable[[], object]:
     import openvino
 
     # Without the hint it computes in bfloat16 where the processor can.
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
     }

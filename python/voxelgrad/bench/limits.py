@@ -58,7 +58,7 @@ class Roof:
     """What kernels are measured against: the best of this machine with a number of threads.
 
     Attributes:
-        peak: GFLOP/s of float32 multiply-adds with the active instruction set.
+        peak: GFLOP/s of multiply-adds with the active instruction set, float32 or bfloat16.
         bandwidth: GB/s from memory, the best of reading, copying and triad past the cache.
     """
 
@@ -87,6 +87,31 @@ def fma_limits(runs: int, rounds: int = 2_000_000) -> list[Limit]:
         cpu.set_isa(before)
     return [
         Limit(f"fma {isa}", cpu.num_threads(), "GFLOP/s", operations, timing)
+        for isa, operations, timing in zip(names, work, timings, strict=True)
+    ]
+
+
+def tile_limits(runs: int, rounds: int = 20_000) -> list[Limit]:
+    """Measure products of bfloat16 in blocks of 32 x 32, operands in the first-level cache.
+
+    Args:
+        runs: Runs of each instruction set, interleaved.
+        rounds: Length of a run; a round is 262144 multiply-adds.
+    """
+    cpu = backends.load("cpu")
+    before, names = cpu.isa_name(), cpu.isa_names()
+
+    def run(isa: str) -> int:
+        cpu.set_isa(isa)
+        return int(cpu.run_tiles(rounds if isa == "amx" else rounds // 10))
+
+    try:
+        work = [run(isa) for isa in names]
+        timings = interleave([partial(run, isa) for isa in names], runs)
+    finally:
+        cpu.set_isa(before)
+    return [
+        Limit(f"bfloat16 {isa}", cpu.num_threads(), "GFLOP/s", operations, timing)
         for isa, operations, timing in zip(names, work, timings, strict=True)
     ]
 
@@ -147,17 +172,22 @@ def all_limits(
         tell(f"measuring the limits with {count} thread{'s' if count > 1 else ''}")
         with thread_count(count):
             yield from fma_limits(runs, rounds)
+            yield from tile_limits(runs, rounds // 100)
             yield from memory_limits(runs, megabytes)
             yield from cache_limits(runs)
             yield from first_touch_limits(runs, megabytes)
 
 
-def roof(runs: int, threads: int, megabytes: int) -> Roof:
-    """Measure what the shares of the kernels' table refer to."""
+def roof(runs: int, threads: int, megabytes: int, dtype: str = "float32") -> Roof:
+    """Measure what the shares of the kernels' table refer to, for images of ``dtype``."""
     isa = backends.load("cpu").isa_name()
-    isa = isa if isa in _VECTOR_SETS else _VECTOR_SETS[-1]
     with thread_count(threads):
-        peak = next(limit.rate for limit in fma_limits(runs) if limit.name == f"fma {isa}")
+        if dtype == "bfloat16":
+            limits, name = tile_limits(runs), f"bfloat16 {isa}"
+        else:
+            vector = isa if isa in _VECTOR_SETS else _VECTOR_SETS[-1]
+            limits, name = fma_limits(runs), f"fma {vector}"
+        peak = next(limit.rate for limit in limits if limit.name == name)
         return Roof(peak, max(limit.rate for limit in memory_limits(runs, megabytes)))
 
 

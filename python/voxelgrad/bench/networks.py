@@ -106,9 +106,11 @@ def prepare_model(
     Args:
         network: Which one.
         mode: training or inference.
-        settings: ``algorithm`` forces a convolution algorithm by name.
+        settings: ``algorithm`` forces a convolution algorithm by name; ``dtype`` is autocast's.
     """
     from voxelgrad.backends import cpu
+
+    dtype = settings.get("dtype", "float32")
 
     cpu.set_conv_algorithm(settings.get("algorithm") or "")
     image, label = network.batch()
@@ -117,13 +119,14 @@ def prepare_model(
 
     def training() -> float:
         optimizer.zero_grad()
-        loss = vg.ops.cross_entropy(model(vg.Tensor(image)), label)
+        with vg.autocast(dtype):
+            loss = vg.ops.cross_entropy(model(vg.Tensor(image)), label)
         loss.backward()
         optimizer.step()
         return loss.item()
 
     def inference() -> NDArray[Any]:
-        with vg.no_grad():
+        with vg.no_grad(), vg.autocast(dtype):
             return model(vg.Tensor(image)).numpy()
 
     if mode == "training":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.bench.cases import Case
+from voxelgrad.dtypes import as_dtype
 
 Passes = dict[str, Callable[[], object]]
 
@@ -17,15 +18,16 @@ def prepare_kernel(case: Case, settings: Mapping[str, Any]) -> Passes:
 
     Args:
         case: The layer.
-        settings: ``algorithm`` forces a convolution algorithm by name.
+        settings: ``algorithm`` forces a convolution algorithm by name; ``dtype`` of the images.
     """
     from voxelgrad.backends import cpu
 
     cpu.set_conv_algorithm(settings.get("algorithm") or "")
     rng = np.random.default_rng(0)
-    x = rng.standard_normal(case.input_shape, dtype=np.float32)
-    g = rng.standard_normal(case.output_shape, dtype=np.float32)
-    y, grad_x = cpu.empty(g.shape), cpu.empty(x.shape)
+    dtype = as_dtype("bench", settings.get("dtype", "float32"))
+    x = rng.standard_normal(case.input_shape, dtype=np.float32).astype(dtype)
+    g = rng.standard_normal(case.output_shape, dtype=np.float32).astype(dtype)
+    y, grad_x = cpu.empty(g.shape, dtype), cpu.empty(x.shape, dtype)
     if case.weight_shape:
         weight = rng.standard_normal(case.weight_shape, dtype=np.float32)
         return _convolution(cpu, case, x, weight, g, y, grad_x)
@@ -98,7 +100,7 @@ def _add(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
 
 
 def _concat(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
-    other, grad_other = x.copy(), cpu.empty(x.shape)
+    other, grad_other = x.copy(), cpu.empty(x.shape, x.dtype)
     origin = (0,) * x.ndim
     half = (*origin[:-1], x.shape[-1])
 

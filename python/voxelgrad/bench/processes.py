@@ -46,7 +46,7 @@ class Contender:
 
 
 def contenders(
-    against: Sequence[str], threads: int, algorithm: str | None, compiled: bool
+    against: Sequence[str], threads: int, algorithm: str | None, compiled: bool, dtype: str
 ) -> list[Contender]:
     """Return voxelgrad and the configurations of its peers.
 
@@ -55,11 +55,13 @@ def contenders(
         threads: Of every library.
         algorithm: Forces a convolution algorithm of voxelgrad.
         compiled: Whether torch.compile takes part.
+        dtype: Format of the images: float32 or bfloat16.
 
     Raises:
         ValueError: If a peer is unknown or not installed.
     """
-    found = [Contender(OWN, OWN, {"threads": threads, "algorithm": algorithm})]
+    common = {"threads": threads, "dtype": dtype}
+    found = [Contender(OWN, OWN, {**common, "algorithm": algorithm})]
     for peer in against:
         if peer not in PEERS:
             raise ValueError(
@@ -73,11 +75,11 @@ def contenders(
                 f"{' '.join(missing)}"
             )
         if peer != "torch":
-            found.append(Contender(peer, peer, {"threads": threads}))
+            found.append(Contender(peer, peer, common))
             continue
-        found.append(Contender("torch default", peer, {"threads": threads, "layout": "nchw"}))
+        found.append(Contender("torch default", peer, {**common, "layout": "nchw"}))
         for layout in ("nchw", "channels_last"):
-            settings = {"threads": threads, "layout": layout}
+            settings = {**common, "layout": layout}
             found.append(Contender(f"torch {layout} kept", peer, settings, KEPT))
             if compiled:
                 name = f"torch compile {layout} kept"

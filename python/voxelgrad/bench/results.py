@@ -81,10 +81,10 @@ def limit_line(limit: Limit) -> str:
     )
 
 
-def roof_line(isa: str, threads: int, roof: Roof) -> str:
+def roof_line(isa: str, threads: int, dtype: str, roof: Roof) -> str:
     """Return what the shares refer to."""
     return (
-        f"{isa}, {threads} threads: FMA peak {roof.peak:.0f} GFLOP/s, bandwidth "
+        f"{isa}, {threads} threads: {dtype} peak {roof.peak:.0f} GFLOP/s, bandwidth "
         f"{roof.bandwidth:.1f} GB/s"
     )
 

@@ -14,7 +14,7 @@ Tell = Callable[[str], None]
 
 
 def run_kernels(
-    cases: Sequence[Case], chosen: Sequence[Contender], runs: int, tell: Tell
+    cases: Sequence[Case], chosen: Sequence[Contender], runs: int, element: int, tell: Tell
 ) -> Iterator[Result]:
     """Measure every pass of the cases.
 
@@ -22,6 +22,7 @@ def run_kernels(
         cases: In this order.
         chosen: Who takes part.
         runs: Of each pass and contender.
+        element: Bytes of a number of an image.
         tell: Takes progress, a line at a time.
     """
     with started(chosen) as workers:
@@ -30,7 +31,7 @@ def run_kernels(
             timings = measure(workers, {"case": asdict(case)}, runs, tell)
             for name in case.passes:
                 if name in timings:
-                    moved = case.bytes_moved(name)
+                    moved = case.bytes_moved(name, element)
                     yield Result(case.name, name, case.flops, moved, timings[name])
 
 

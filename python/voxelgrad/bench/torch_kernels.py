@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from voxelgrad.bench.cases import Case
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -18,8 +19,9 @@ def prepare_kernel(case: Case, settings: Mapping[str, Any]) -> dict[str, Callabl
 
     Args:
         case: The layer.
-        settings: ``threads``; ``layout`` nchw or channels_last.
+        settings: ``threads``; ``layout`` nchw or channels_last; ``dtype``.
     """
+    torch.set_default_dtype(DTYPES[settings.get("dtype", "float32")])
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(0)
     x = in_layout(_first(torch.randn(case.input_shape)), settings).requires_grad_()

@@ -131,7 +131,8 @@ def prepare_model(
     Args:
         network: Which one.
         mode: training or inference.
-        settings: ``threads``; ``layout`` nchw or channels_last; ``compile`` for torch.compile.
+        settings: ``threads``; ``layout`` nchw or channels_last; ``compile`` for torch.compile;
+            ``dtype`` is autocast's.
     """
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(0)
@@ -145,15 +146,20 @@ def prepare_model(
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     run: Callable[[Any], Any] = torch.compile(model) if settings.get("compile") else model
 
+    def autocast() -> Any:
+        bf16 = settings.get("dtype") == "bfloat16"
+        return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+
     def training() -> float:
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(run(x), y)
+        with autocast():
+            loss = nn.functional.cross_entropy(run(x), y)
         loss.backward()
         optimizer.step()
         return float(loss.item())
 
     def inference() -> object:
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast():
             return run(x)
 
     return {mode: training if mode == "training" else inference}

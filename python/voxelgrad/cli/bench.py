@@ -11,6 +11,7 @@ import voxelgrad
 from voxelgrad.backends import load
 from voxelgrad.cli.arguments import Commands, add_command, add_threads, at_least, use_threads
 from voxelgrad.cli.results import tell, write_json
+from voxelgrad.dtypes import as_dtype
 from voxelgrad.train.folder import writable_folder
 
 _SETS = ("table", "layers")
@@ -40,8 +41,8 @@ def _add_limits(parts: Commands) -> None:
         parts,
         "limits",
         "multiply-adds, bandwidth, fresh pages",
-        "Measures float32 multiply-adds for each instruction set, traffic with memory and second-\n"
-        "level cache, and the first touch of fresh pages; with one thread and with all.",
+        "Measures float32 and bfloat16 multiply-adds for each instruction set, traffic with the\n"
+        "memory and second-level cache, first touch of fresh pages; with one thread and with all.",
         "  voxelgrad bench limits --runs 15",
     )
     _add_common(parser, "rows")
@@ -130,6 +131,12 @@ def _add_peers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--algorithm", metavar="NAME", help="force a convolution algorithm, such as direct"
     )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="format of the images; of networks: autocast (default: float32)",
+    )
 
 
 def _limits(args: argparse.Namespace) -> None:
@@ -164,7 +171,10 @@ def _kernels(args: argparse.Namespace) -> None:
     chosen = _contenders(args, compiled=False)
     if "onnxruntime" in args.against or "openvino" in args.against:
         raise ValueError("bench kernels: only torch runs single layers; give --against torch")
-    results, roof = _print_results(args, lambda: run_kernels(cases, chosen, args.runs, tell))
+    element = as_dtype("bench", args.dtype).itemsize
+    results, roof = _print_results(
+        args, lambda: run_kernels(cases, chosen, args.runs, element, tell)
+    )
     if args.plot is not None:
         write_roofline(args.plot, results, roof)
         print(args.plot)
@@ -187,7 +197,7 @@ def _contenders(args: argparse.Namespace, compiled: bool) -> Any:
         cpu = load("cpu")
         cpu.set_conv_algorithm(args.algorithm)  # an unknown name is refused here, before any work
         cpu.set_conv_algorithm("")
-    return contenders(args.against, threads, args.algorithm, compiled)
+    return contenders(args.against, threads, args.algorithm, compiled, args.dtype)
 
 
 def _print_results(args: argparse.Namespace, run: Any) -> tuple[list[Any], Any]:
@@ -196,8 +206,8 @@ def _print_results(args: argparse.Namespace, run: Any) -> tuple[list[Any], Any]:
 
     cpu = load("cpu")
     tell("measuring the machine's limits")
-    roof = measure_roof(args.runs, cpu.num_threads(), args.memory_mb)
-    print(roof_line(cpu.isa_name(), cpu.num_threads(), roof), flush=True)
+    roof = measure_roof(args.runs, cpu.num_threads(), args.memory_mb, args.dtype)
+    print(roof_line(cpu.isa_name(), cpu.num_threads(), args.dtype, roof), flush=True)
     results = []
     for result in run():
         print("\n".join(result_lines(result, roof)), flush=True)
@@ -206,7 +216,7 @@ def _print_results(args: argparse.Namespace, run: Any) -> tuple[list[Any], Any]:
         raise ValueError("bench: nothing could be measured, for the reasons above")
     for line in mean_lines(results):
         print(line)
-    limits = {"fma_peak_gflops": roof.peak, "bandwidth_gbs": roof.bandwidth}
+    limits = {"dtype": args.dtype, "peak_gflops": roof.peak, "bandwidth_gbs": roof.bandwidth}
     _finish(args, {"limits": limits, "results": [r.as_json(roof) for r in results]})
     return results, roof
 

@@ -1,0 +1,134 @@
+"""Convolution of bfloat16 images, by both algorithms, on every instruction set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import voxelgrad as vg
+from bounds import monomial
+from comparison import assert_within
+from conv_cases import conv_case
+from instruction_sets import ALL
+from op_case import OpCase
+from op_cases import CONV_CASES
+from op_runs import Problem, evaluate, solve
+from voxelgrad.backends import cpu
+
+BF16 = ml_dtypes.bfloat16
+STORE = 2.0**-8
+"""Relative error of one rounding to bfloat16, which holds 8 binary digits."""
+
+CASES = [
+    *CONV_CASES,
+    conv_case("conv", (1, 9, 70), (33, 40), (3, 3), padding=1),
+    conv_case("conv", (2, 5, 6, 7), (40, 33), (3, 3, 3), stride=2, padding=1),
+    conv_case("conv", (1, 40, 37), (4, 20), (7, 7), stride=2, padding=3),
+    conv_case("conv_transpose", (2, 9, 11), (34, 20), (2, 2), stride=2),
+]
+
+
+@contextmanager
+def forced(algorithm: str, isa: str) -> Iterator[None]:
+    before = cpu.isa_name()
+    cpu.set_conv_algorithm(algorithm)
+    cpu.set_isa(isa)
+    try:
+        yield
+    finally:
+        cpu.set_conv_algorithm("")
+        cpu.set_isa(before)
+
+
+_problems: dict[str, Problem] = {}
+
+
+def problem_of(case: OpCase) -> Problem:
+    """Return the case on numbers that bfloat16 holds, so that weights are not rounded again."""
+    if case.name not in _problems:
+        rounded = [None if a is None else a.astype(BF16) for a in case.arrays(np.float64)]
+        _problems[case.name] = solve(
+            case, [None if a is None else a.astype(np.float64) for a in rounded]
+        )
+    return _problems[case.name]
+
+
+def run_bf16(case: OpCase, problem: Problem) -> list[np.ndarray]:
+    """Return output and gradients; images are bfloat16, parameters float32."""
+    image, *parameters = problem.in_float32()[0]
+    assert image is not None
+    results = evaluate(case, "cpu", [image.astype(BF16), *parameters], problem.grad.astype(BF16))
+    output, grad_input, *learned = results
+    assert output.dtype == grad_input.dtype == BF16
+    return [output.astype(np.float32), grad_input.astype(np.float32), *learned]
+
+
+def bounds_of(case: OpCase, problem: Problem) -> list[np.ndarray]:
+    """Sums in float32 (products of bfloat16 are exact in it), then images are rounded once."""
+    sums = monomial(case, problem.arrays, problem.grad)
+    images = [
+        bound + STORE * (np.abs(exact) + bound)
+        for bound, exact in zip(sums[:2], problem.expected[:2], strict=True)
+    ]
+    return [*images, *sums[2:]]
+
+
+@pytest.mark.parametrize("isa", ALL)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
+    problem = problem_of(case)
+    with forced("tile", isa):
+        assert_within(run_bf16(case, problem), problem.expected, bounds_of(case, problem))
+
+
+@pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
+def test_widened_images_stay_within_the_rounding_bound(case: OpCase) -> None:
+    problem = problem_of(case)
+    with forced("widened", ALL[-1]):
+        assert_within(run_bf16(case, problem), problem.expected, bounds_of(case, problem))
+
+
+@pytest.mark.parametrize("isa", ALL)
+def test_tiles_of_small_integers_are_exact(isa: str) -> None:
+    case = conv_case("conv", (2, 13, 11), (20, 33), (3, 3), padding=1)
+    rng = np.random.default_rng(0)
+    arrays = [rng.integers(-1, 2, a.shape).astype(float) for a in case.arrays(float)]
+    problem = solve(case, arrays)
+    with forced("tile", isa):
+        results = run_bf16(case, problem)
+    for result, expected in zip(results[2:], problem.expected[2:], strict=True):
+        np.testing.assert_array_equal(result, expected)
+    for result, expected in zip(results[:2], problem.expected[:2], strict=True):
+        np.testing.assert_array_equal(result, expected.astype(BF16).astype(np.float32))
+
+
+@pytest.mark.parametrize("isa", ALL)
+def test_weights_are_rounded_to_bfloat16_once(isa: str) -> None:
+    rng = np.random.default_rng(1)
+    x = vg.Tensor(rng.standard_normal((1, 8, 9, 24)).astype(BF16))
+    weight = rng.standard_normal((40, 3, 3, 24)).astype(np.float32)
+    with forced("tile", isa):
+        plain = vg.ops.conv2d(x, vg.Tensor(weight))
+        rounded = vg.ops.conv2d(x, vg.Tensor(weight.astype(BF16).astype(np.float32)))
+    np.testing.assert_array_equal(plain.numpy(), rounded.numpy())
+
+
+@pytest.mark.parametrize("shape", [(8, 40, 41, 32), (1, 9, 8, 300), (2, 30, 30, 4)])
+def test_the_number_of_threads_changes_nothing(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(2)
+    image = rng.standard_normal(shape).astype(BF16)
+    weight = rng.standard_normal((280, 3, 3, shape[-1])).astype(np.float32)
+    results = []
+    for threads in (1, 2, 3):
+        vg.set_num_threads(threads)
+        x, w = vg.Tensor(image, True), vg.Tensor(weight, True)
+        y = vg.ops.conv2d(x, w, padding=1)
+        y.backward(y.numpy())
+        assert x.grad is not None and w.grad is not None
+        results.append([y.numpy().tobytes(), x.grad.numpy().tobytes(), w.grad.numpy().tobytes()])
+    vg.set_num_threads(2)
+    assert results[0] == results[1] == results[2]
