@@ -26,7 +26,7 @@ ALLOWED = {
         "autograd",
     },
     "report": {"data"},
-    "bench": {"models", "nn", "ops", "optim", "tensor", "autograd"},
+    "bench": {"compiled", "models", "nn", "ops", "optim", "tensor", "autograd"},
     "train": {"data", "models", "nn", "ops", "optim", "tensor", "autograd", "report"},
     "models": {"nn", "ops", "tensor", "autograd"},
     "data": set(),
