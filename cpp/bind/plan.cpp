@@ -20,7 +20,7 @@ std::unique_ptr<Call> bind_call(const std::string& name, const py::tuple& values
     for (const Binder& binder : found->second)
         if (auto call = binder(values)) return call;
     throw py::type_error("compile: the arguments of " + name +
-                         " do not fit: float32 arrays without gaps are wanted");
+                         " do not fit: it takes no arrays of these formats, or with gaps in memory");
 }
 
 // Keeps the arena alive for as long as the array lives.

@@ -61,9 +61,7 @@ class Recorder:
         """Return a function that runs and records the native function of this name."""
         if name.startswith("__"):
             raise AttributeError(name)
-        function = partial(self.call, name)
-        setattr(self, name, function)
-        return function
+        return partial(self.call, name)
 
 
 class FoldingRecorder(Recorder):
