@@ -27,7 +27,7 @@ ALLOWED = {
     },
     "report": {"data"},
     "bench": {"compiled", "models", "nn", "ops", "optim", "tensor", "autograd"},
-    "train": {"data", "models", "nn", "ops", "optim", "tensor", "autograd", "report"},
+    "train": {"compiled", "data", "models", "nn", "ops", "optim", "tensor", "autograd", "report"},
     "models": {"nn", "ops", "tensor", "autograd"},
     "data": set(),
     "nn": {"ops", "tensor", "autograd"},

@@ -31,7 +31,7 @@ def test_folding_refuses_what_does_not_fit() -> None:
     weight, two, three = np.ones((2, 4), np.float32), np.ones(2, np.float32), np.ones(3, np.float32)
     with pytest.raises(ValueError, match=r"batch_norm_fold: mean \(3\) must have shape \(2\)"):
         cpu.batch_norm_fold(weight, None, None, None, three, two, weight.copy(), two.copy(), 1e-5)
-    with pytest.raises(ValueError, match="weight .* and folded_weight"):
+    with pytest.raises(ValueError, match=r"weight .* and folded_weight"):
         cpu.batch_norm_fold(weight, None, None, None, two, two, two.copy(), two.copy(), 1e-5)
 
 

@@ -115,8 +115,8 @@ def evaluate(
     return figures
 
 
-def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
-    """Return the model's output; images whose size it does not take are padded meanwhile.
+class Padded(Module):
+    """A model that takes images of any size: those that it would refuse are padded meanwhile.
 
     A U-Net needs sizes that its poolings divide (``model.divisor``): the image's edge is repeated
     up to the next such size, and the logits are cropped back, so that the added voxels count
@@ -124,16 +124,27 @@ def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
 
     Args:
         model: Gives (N, *spatial, K), or (N, K) for a classifier.
-        images: (N, *spatial, C).
     """
-    divisor = int(getattr(model, "divisor", 1))
-    extra = [-size % divisor for size in images.shape[1:-1]]
-    if not any(extra):
-        return model(Tensor(images))
-    padded = np.pad(images, [(0, 0), *((0, more) for more in extra), (0, 0)], mode="edge")
-    logits = model(Tensor(padded))
-    size = (*images.shape[:-1], logits.shape[-1])
-    return ops.crop(logits, (0,) * len(size), size)
+
+    def __init__(self, model: Module) -> None:
+        self.model = model
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the logits of images (N, *spatial, C)."""
+        divisor = int(getattr(self.model, "divisor", 1))
+        extra = [-size % divisor for size in input.shape[1:-1]]
+        if not any(extra):
+            return self.model(input)
+        logits = self.model(
+            ops.pad(input, [(0, 0), *((0, more) for more in extra), (0, 0)], "edge")
+        )
+        size = (*input.shape[:-1], logits.shape[-1])
+        return ops.crop(logits, (0,) * len(size), size)
+
+
+def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
+    """Return the model's output for images (N, *spatial, C) of any size; see `Padded`."""
+    return Padded(model)(Tensor(images))
 
 
 def labels_of(batch: Batch, owner: str) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad import random
+from voxelgrad.compiled import CompiledTraining
 from voxelgrad.data import Batch, DataLoader, Dataset
 from voxelgrad.nn import Module
 from voxelgrad.optim import Optimizer, Schedule, clip_grad_norm
@@ -46,6 +47,8 @@ class Learner:
         clip_norm: Largest norm of the gradients; None does not clip.
         batch_size: Images in a step, where ``train_data`` is a dataset; also for validation.
         seed: Order of the images, where ``train_data`` is a dataset.
+        compile: Whether to run training steps compiled (see ``voxelgrad.compile``): the same bits
+            with less work between the kernels.
 
     Attributes:
         epoch: Complete epochs.
@@ -72,6 +75,7 @@ class Learner:
         clip_norm: float | None = None,
         batch_size: int = 8,
         seed: int = 0,
+        compile: bool = False,
     ) -> None:
         if schedule_every not in ("batch", "epoch"):
             raise ValueError(
@@ -80,6 +84,7 @@ class Learner:
         self.model = model
         self.loader = _training_loader(train_data, batch_size, seed)
         self.loss = loss
+        self._compiled = CompiledTraining(inference.Padded(model), loss, None) if compile else None
         self.optimizer = optimizer
         self.metrics = tuple(metrics)
         self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
@@ -221,12 +226,15 @@ class Learner:
 
     def _train_step(self, batch: Batch) -> None:
         labels = inference.labels_of(batch, "Learner.fit")
-        self.optimizer.zero_grad()
-        loss = self.loss(inference.logits_of(self.model, batch.image), labels)
-        self.last_loss = loss.item()
-        if not math.isfinite(self.last_loss):
-            raise NonFiniteError(self._diagnosis(batch, f"the loss is {self.last_loss}"))
-        loss.backward()
+        if self._compiled is not None:
+            self.last_loss = self._compiled(batch.image, labels)
+            self._check_loss(batch)
+        else:
+            self.optimizer.zero_grad()
+            loss = self.loss(inference.logits_of(self.model, batch.image), labels)
+            self.last_loss = loss.item()
+            self._check_loss(batch)
+            loss.backward()
         if self.clip_norm is not None:
             self._clip(batch)
         self.optimizer.step()
@@ -236,6 +244,10 @@ class Learner:
         self._loss_count += len(batch)
         self.batch += 1
         self.step += 1
+
+    def _check_loss(self, batch: Batch) -> None:
+        if not math.isfinite(self.last_loss):
+            raise NonFiniteError(self._diagnosis(batch, f"the loss is {self.last_loss}"))
 
     def _clip(self, batch: Batch) -> None:
         assert self.clip_norm is not None
