@@ -44,7 +44,22 @@ def _on_activations() -> list[OpCase]:
     return [
         case("batch_norm", *statistics, *_CHANNELS, family="batch_norm", training=True),
         case("batch_norm", *statistics, *_CHANNELS, family="batch_norm", training=False),
+        case(
+            "batch_norm",
+            *statistics,
+            *_CHANNELS,
+            family="batch_norm",
+            training=True,
+            activation="relu",
+        ),
         case("instance_norm", *_CHANNELS, family="group_norm"),
+        case(
+            "instance_norm",
+            *_CHANNELS,
+            family="group_norm",
+            activation="leaky_relu",
+            negative_slope=0.01,
+        ),
         case("group_norm", *_CHANNELS, family="group_norm", num_groups=6),
         case("layer_norm", *_CHANNELS, family="layer_norm", normalized_shape=(24,)),
         case("adaptive_avg_pool2d", output_size=(7, 5)),

@@ -76,6 +76,7 @@ def _norm_cases() -> list[OpCase]:
         params, terms = {"normalized_shape": normalized}, int(np.prod(shape))
         cases.append(OpCase("layer_norm", args, params, "layer_norm", terms, keywords=AFFINE))
         cases.append(OpCase("layer_norm", args[:1], params, "layer_norm", terms))
+    cases += _activated_norm_cases()
     channel = (Arg((3,)), Arg((3,)))
     far = Arg((2, 6, 5, 3), "offset")
     statistics = (Arg((3,), "statistic"), Arg((3,), "spread"))
@@ -84,6 +85,29 @@ def _norm_cases() -> list[OpCase]:
         OpCase("batch_norm", (far, *statistics, *channel), {"training": True}, "batch_norm", 60),
         OpCase("instance_norm", (far, *channel), {}, "group_norm", 60),
     ]
+
+
+def _activated_norm_cases() -> list[OpCase]:
+    """Norms with an activation in the same pass."""
+    cases = []
+    activations = ({"activation": "relu"}, {"activation": "leaky_relu", "negative_slope": 0.2})
+    for shape, activation in product(((2, 5, 4, 3), (3, 7, 16), (2, 3, 3, 2, 17)), activations):
+        terms = int(np.prod(shape))
+        channel = (Arg(shape[-1:]), Arg(shape[-1:]))
+        statistics = (Arg(shape[-1:], "statistic"), Arg(shape[-1:], "spread"))
+        for training, affine in ((True, channel), (True, (None, None)), (False, channel)):
+            args = (Arg(shape), *statistics, *affine)
+            params = {"training": training, **activation}
+            cases.append(OpCase("batch_norm", args, params, "batch_norm", terms))
+        args = (Arg(shape), *channel)
+        cases.append(OpCase("instance_norm", args, activation, "group_norm", terms))
+        params = {"normalized_shape": shape[-1:], **activation}
+        cases.append(OpCase("layer_norm", args, params, "layer_norm", terms, keywords=AFFINE))
+    args = (Arg((2, 4, 3, 40)), Arg((40,)), Arg((40,)))
+    for activation in activations:
+        params = {"num_groups": 5, **activation}
+        cases.append(OpCase("group_norm", args, params, "group_norm", 960, keywords=AFFINE))
+    return cases
 
 
 def _elementwise_cases() -> list[OpCase]:

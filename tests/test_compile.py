@@ -281,20 +281,19 @@ def test_labels_of_any_integers_are_checked_in_every_run() -> None:
     assert step(image, label) == eager_step(twin, ops.cross_entropy, image, label)
 
 
-def test_a_plan_needs_no_more_memory_than_the_eager_step() -> None:
+def test_a_plan_holds_no_more_memory_than_eager_steps_do() -> None:
     model = vg.models.UNet(2, 3, features=(8, 16, 32))
     image = np.zeros((2, 32, 32, 2), np.float32)
     label = np.zeros((2, 32, 32), np.int64)
-    eager_step(model, ops.cross_entropy, image, label)
-    model.zero_grad()
+    cpu.memory_trim()
     before = cpu.memory_statistics()["in_use"]
-    cpu.memory_reset_peak()
-    eager_step(model, ops.cross_entropy, image, label)
-    peak = cpu.memory_statistics()["peak_in_use"] - before
+    for _ in range(3):
+        eager_step(model, ops.cross_entropy, image, label)
+    after = cpu.memory_statistics()
     step = vg.compile(model, ops.cross_entropy)
     step(image, label)
     (record,) = step._records.values()
-    assert 0 < record.recorder.plan.bytes <= peak
+    assert 0 < record.recorder.plan.bytes <= after["in_use"] + after["cached"] - before
 
 
 class Freely(nn.Module):

@@ -85,7 +85,7 @@ def test_transpose(axes: tuple[int, ...]) -> None:
 def test_batch_norm_of_values_far_from_zero() -> None:
     image = integers(SHAPE) / np.float32(100) + np.float32(1000)
     output, mean, invstd = empty(*SHAPE), empty(32), empty(32)
-    cpu.batch_norm_forward(image, None, None, output, mean, invstd, 1e-5)
+    cpu.batch_norm_forward(image, None, None, output, mean, invstd, 1e-5, "identity", 0.0)
     exact = image.astype(np.float64)
     variance = exact.var(axis=(0, 1, 2))
     np.testing.assert_allclose(invstd, 1 / np.sqrt(variance + 1e-5), rtol=2**-22)

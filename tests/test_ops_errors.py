@@ -115,6 +115,14 @@ VALUE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: ops.batch_norm(IMAGE, MEAN, VAR, momentum=1.5),
         r"momentum is 1\.5",
     ),
+    "batch_norm activation": (
+        lambda: ops.batch_norm(IMAGE, MEAN, VAR, activation="tanh"),
+        r"batch_norm: activation is 'tanh'; choose None, relu or leaky_relu",
+    ),
+    "layer_norm slope": (
+        lambda: ops.layer_norm(IMAGE, 3, activation="leaky_relu", negative_slope=np.inf),
+        "layer_norm: negative_slope is inf; it must be finite",
+    ),
     "instance_norm one position": (lambda: ops.instance_norm(t(2, 1, 1, 3)), "fewer than two"),
     "group_norm groups": (lambda: ops.group_norm(IMAGE, 2), "num_groups is 2, but .* 3 channels"),
     "layer_norm shape": (lambda: ops.layer_norm(IMAGE, 4), r"normalized_shape is \(4,\)"),

@@ -66,24 +66,26 @@ void define_runtime(py::module_& m) {
     def(m, "run_bandwidth", vg::run_bandwidth, "kind"_a, "a"_a, "b"_a, "output"_a, "rounds"_a);
 }
 
+template <class T>
 void define_activation(py::module_& m) {
-    def(m, "activation_forward", vg::activation_forward, "kind"_a, "input"_a, "output"_a,
+    def(m, "activation_forward", vg::activation_forward<T>, "kind"_a, "input"_a, "output"_a,
         "alpha"_a);
-    def(m, "activation_backward", vg::activation_backward, "kind"_a, "grad_output"_a, "saved"_a,
+    def(m, "activation_backward", vg::activation_backward<T>, "kind"_a, "grad_output"_a, "saved"_a,
         "grad_input"_a, "alpha"_a);
 }
 
+template <class T>
 void define_arithmetic(py::module_& m) {
-    def(m, "binary_forward", vg::binary_forward, "kind"_a, "a"_a, "b"_a, "output"_a);
-    def(m, "broadcast_to", vg::broadcast_to, "input"_a, "output"_a, "scale"_a);
-    def(m, "fill", vg::fill<float>, "output"_a, "value"_a);
-    def(m, "fill", vg::fill<vg::bf16>, "output"_a, "value"_a);
-    def(m, "reduce_sum", vg::reduce_sum, "input"_a, "output"_a, "scale"_a);
+    def(m, "binary_forward", vg::binary_forward<T>, "kind"_a, "a"_a, "b"_a, "output"_a);
+    def(m, "broadcast_to", vg::broadcast_to<T>, "input"_a, "output"_a, "scale"_a);
+    def(m, "fill", vg::fill<T>, "output"_a, "value"_a);
+    def(m, "reduce_sum", vg::reduce_sum<T, T>, "input"_a, "output"_a, "scale"_a);
 }
 
 void define_cast(py::module_& m) {
     def(m, "cast", vg::narrow, "input"_a, "output"_a);
     def(m, "cast", vg::widen, "input"_a, "output"_a);
+    def(m, "reduce_sum", vg::reduce_sum<vg::bf16, float>, "input"_a, "output"_a, "scale"_a);
 }
 
 void define_softmax(py::module_& m) {
@@ -123,8 +125,9 @@ void define_mean_loss(py::module_& m) {
     def(m, "check_probabilities", vg::check_probabilities, "op"_a, "targets"_a);
 }
 
+template <class T>
 void define_dropout(py::module_& m) {
-    def(m, "dropout", vg::dropout, "input"_a, "output"_a, "p"_a, "seed"_a);
+    def(m, "dropout", vg::dropout<T>, "input"_a, "output"_a, "p"_a, "seed"_a);
 }
 
 void define_optim(py::module_& m) {
@@ -179,57 +182,80 @@ void define_running_statistics(py::module_& m) {
         "eps"_a);
 }
 
-void define_norm(py::module_& m) {
-    define_running_statistics<float>(m);
-    define_running_statistics<double>(m);
-    def(m, "batch_norm_forward", vg::batch_norm_forward, "input"_a, "weight"_a, "bias"_a,
-        "output"_a, "mean"_a, "invstd"_a, "eps"_a);
-    def(m, "batch_norm_apply", vg::batch_norm_apply, "input"_a, "weight"_a, "bias"_a, "mean"_a,
-        "invstd"_a, "output"_a);
+void define_norm_fold(py::module_& m) {
     def(m, "batch_norm_fold", vg::batch_norm_fold, "weight"_a, "bias"_a, "norm_weight"_a,
         "norm_bias"_a, "mean"_a, "variance"_a, "folded_weight"_a, "folded_bias"_a, "eps"_a);
-    def(m, "batch_norm_backward", vg::batch_norm_backward, "grad_output"_a, "input"_a, "weight"_a,
-        "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a, "training"_a);
-    def(m, "group_norm_forward", vg::group_norm_forward, "input"_a, "weight"_a, "bias"_a,
-        "output"_a, "mean"_a, "invstd"_a, "eps"_a);
-    def(m, "group_norm_backward", vg::group_norm_backward, "grad_output"_a, "input"_a, "weight"_a,
-        "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a);
+}
+
+template <class T>
+void define_norm(py::module_& m) {
+    def(m, "batch_norm_forward", vg::batch_norm_forward<T>, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "mean"_a, "invstd"_a, "eps"_a, "activation"_a, "alpha"_a);
+    def(m, "batch_norm_apply", vg::batch_norm_apply<T>, "input"_a, "weight"_a, "bias"_a, "mean"_a,
+        "invstd"_a, "output"_a, "activation"_a, "alpha"_a);
+    def(m, "batch_norm_backward", vg::batch_norm_backward<T>, "grad_output"_a, "input"_a,
+        "weight"_a, "bias"_a, "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a,
+        "training"_a, "activation"_a, "alpha"_a);
+    def(m, "group_norm_forward", vg::group_norm_forward<T>, "input"_a, "weight"_a, "bias"_a,
+        "output"_a, "mean"_a, "invstd"_a, "eps"_a, "activation"_a, "alpha"_a);
+    def(m, "group_norm_apply", vg::group_norm_apply<T>, "input"_a, "weight"_a, "bias"_a, "mean"_a,
+        "invstd"_a, "output"_a, "activation"_a, "alpha"_a);
+    def(m, "group_norm_backward", vg::group_norm_backward<T>, "grad_output"_a, "input"_a,
+        "weight"_a, "bias"_a, "mean"_a, "invstd"_a, "grad_input"_a, "grad_weight"_a, "grad_bias"_a,
+        "activation"_a, "alpha"_a);
 }
 
 // The type of the indices, uint8 or int32, decides.
-template <class Index>
+template <class T, class Index>
 void define_max_pool(py::module_& m) {
-    def(m, "max_pool_forward", vg::max_pool_forward<Index>, "input"_a, "output"_a, "indices"_a,
+    def(m, "max_pool_forward", vg::max_pool_forward<T, Index>, "input"_a, "output"_a, "indices"_a,
         "kernel_size"_a, "stride"_a, "padding"_a);
-    def(m, "max_pool_backward", vg::max_pool_backward<Index>, "grad_output"_a, "indices"_a,
+    def(m, "max_pool_backward", vg::max_pool_backward<T, Index>, "grad_output"_a, "indices"_a,
         "grad_input"_a, "kernel_size"_a, "stride"_a, "padding"_a);
 }
 
+template <class T>
 void define_pool(py::module_& m) {
-    define_max_pool<std::uint8_t>(m);
-    define_max_pool<std::int32_t>(m);
-    def(m, "avg_pool_forward", vg::avg_pool_forward, "input"_a, "output"_a, "kernel_size"_a,
+    define_max_pool<T, std::uint8_t>(m);
+    define_max_pool<T, std::int32_t>(m);
+    def(m, "avg_pool_forward", vg::avg_pool_forward<T>, "input"_a, "output"_a, "kernel_size"_a,
         "stride"_a, "padding"_a, "count_include_pad"_a);
-    def(m, "avg_pool_backward", vg::avg_pool_backward, "grad_output"_a, "grad_input"_a,
+    def(m, "avg_pool_backward", vg::avg_pool_backward<T>, "grad_output"_a, "grad_input"_a,
         "kernel_size"_a, "stride"_a, "padding"_a, "count_include_pad"_a);
-    def(m, "adaptive_avg_pool_forward", vg::adaptive_avg_pool_forward, "input"_a, "output"_a);
-    def(m, "adaptive_avg_pool_backward", vg::adaptive_avg_pool_backward, "grad_output"_a,
+    def(m, "adaptive_avg_pool_forward", vg::adaptive_avg_pool_forward<T>, "input"_a, "output"_a);
+    def(m, "adaptive_avg_pool_backward", vg::adaptive_avg_pool_backward<T>, "grad_output"_a,
         "grad_input"_a);
 }
 
+template <class T>
 void define_shape(py::module_& m) {
-    def(m, "transpose", vg::transpose, "input"_a, "output"_a, "axes"_a);
-    def(m, "concat", vg::concat, "inputs"_a, "output"_a, "axis"_a);
-    def(m, "slice_forward", vg::slice_forward, "input"_a, "output"_a, "start"_a);
-    def(m, "pad_forward", vg::pad_forward, "input"_a, "output"_a, "before"_a, "mode"_a, "value"_a);
-    def(m, "pad_backward", vg::pad_backward, "grad_output"_a, "grad_input"_a, "before"_a, "mode"_a);
+    def(m, "transpose", vg::transpose<T>, "input"_a, "output"_a, "axes"_a);
+    def(m, "concat", vg::concat<T>, "inputs"_a, "output"_a, "axis"_a);
+    def(m, "split", vg::split<T>, "input"_a, "outputs"_a, "axis"_a);
+    def(m, "slice_forward", vg::slice_forward<T>, "input"_a, "output"_a, "start"_a);
+    def(m, "pad_forward", vg::pad_forward<T>, "input"_a, "output"_a, "before"_a, "mode"_a,
+        "value"_a);
+    def(m, "pad_backward", vg::pad_backward<T>, "grad_output"_a, "grad_input"_a, "before"_a,
+        "mode"_a);
 }
 
+template <class T>
 void define_interpolate(py::module_& m) {
-    def(m, "interpolate_forward", vg::interpolate_forward, "input"_a, "output"_a, "mode"_a,
+    def(m, "interpolate_forward", vg::interpolate_forward<T>, "input"_a, "output"_a, "mode"_a,
         "align_corners"_a);
-    def(m, "interpolate_backward", vg::interpolate_backward, "grad_output"_a, "grad_input"_a,
+    def(m, "interpolate_backward", vg::interpolate_backward<T>, "grad_output"_a, "grad_input"_a,
         "mode"_a, "align_corners"_a);
+}
+
+// What images of float32 and of bfloat16 run through; the type of the arrays decides.
+template <class T>
+void define_image_functions(py::module_& m) {
+    define_activation<T>(m);
+    define_arithmetic<T>(m);
+    define_dropout<T>(m);
+    define_pool<T>(m);
+    define_shape<T>(m);
+    define_interpolate<T>(m);
 }
 
 }  // namespace
@@ -237,20 +263,20 @@ void define_interpolate(py::module_& m) {
 PYBIND11_MODULE(_cpu, m) {
     m.doc() = "voxelgrad's kernels for the CPU";
     define_runtime(m);
-    define_activation(m);
-    define_arithmetic(m);
+    define_image_functions<float>(m);
+    define_image_functions<vg::bf16>(m);
     define_cast(m);
     define_softmax(m);
     define_loss(m);
     define_mean_loss(m);
-    define_dropout(m);
     define_optim(m);
     define_conv<float>(m);
     define_conv<vg::bf16>(m);
     define_augment(m);
-    define_norm(m);
-    define_pool(m);
-    define_shape(m);
-    define_interpolate(m);
+    define_running_statistics<float>(m);
+    define_running_statistics<double>(m);
+    define_norm<float>(m);
+    define_norm<vg::bf16>(m);
+    define_norm_fold(m);
     vg::define_plan(m);
 }

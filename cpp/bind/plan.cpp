@@ -19,8 +19,9 @@ std::unique_ptr<Call> bind_call(const std::string& name, const py::tuple& values
           "' gives its result to Python, so it cannot be part of a plan");
     for (const Binder& binder : found->second)
         if (auto call = binder(values)) return call;
-    throw py::type_error("compile: the arguments of " + name +
-                         " do not fit: it takes no arrays of these formats, or with gaps in memory");
+    throw py::type_error(
+        "compile: the arguments of " + name +
+        " do not fit: it takes no arrays of these formats, or with gaps in memory");
 }
 
 // Keeps the arena alive for as long as the array lives.

@@ -1,68 +1,26 @@
 #include "kernels/activation.hpp"
 
-#include "kernels/math.hpp"
+#include "kernels/activation_functions.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-// tanh |x| = -m / (m + 2) with m = e^(-2|x|) - 1; the sign comes back at the end.
-[[gnu::always_inline]] inline Vec tanh(Vec x) {
-    const Vec m = expm1_negative(abs(x) * -2.0f);
-    const Vec t = -m / (m + 2.0f);
-    return x < 0.0f ? -t : t;
-}
-
-template <Activation kind>
-[[gnu::always_inline]] inline Vec value(Vec x, Vec alpha) {
-    if constexpr (kind == Activation::relu) return x < 0.0f ? splat(0.0f) : x;
-    if constexpr (kind == Activation::leaky_relu) return x < 0.0f ? alpha * x : x;
-    if constexpr (kind == Activation::elu) return x < 0.0f ? alpha * expm1_negative(x) : x;
-    if constexpr (kind == Activation::sigmoid) return sigmoid(x);
-    if constexpr (kind == Activation::tanh) return tanh(x);
-    if constexpr (kind == Activation::softplus) return max(x, splat(0.0f)) + log1p(exp(-abs(x)));
-    if constexpr (kind == Activation::exp) return exp(x);
-    if constexpr (kind == Activation::log) return log(x);
-    if constexpr (kind == Activation::sqrt) return sqrt(x);
-    if constexpr (kind == Activation::abs) return abs(x);
-    if constexpr (kind == Activation::square) return x * x;
-}
-
-template <Activation kind>
-[[gnu::always_inline]] inline Vec slope(Vec saved, Vec alpha) {
-    const Vec zero = splat(0.0f), one = splat(1.0f);
-    if constexpr (kind == Activation::relu) return saved > 0.0f ? one : zero;
-    if constexpr (kind == Activation::leaky_relu) return saved > 0.0f ? one : alpha;
-    if constexpr (kind == Activation::elu) return saved > 0.0f ? one : saved + alpha;
-    if constexpr (kind == Activation::sigmoid) return saved * (1.0f - saved);
-    if constexpr (kind == Activation::tanh) return 1.0f - saved * saved;
-    if constexpr (kind == Activation::softplus) return sigmoid(saved);
-    if constexpr (kind == Activation::exp) return saved;
-    if constexpr (kind == Activation::log) return 1.0f / saved;
-    if constexpr (kind == Activation::sqrt) return 0.5f / saved;
-    if constexpr (kind == Activation::abs) return saved > 0.0f ? one : (saved < 0.0f ? -one : zero);
-    if constexpr (kind == Activation::square) return saved + saved;
-}
-
-template <Activation kind>
-void forward_loop(const float* input, float* output, std::int64_t count, float alpha) {
+template <Activation kind, class T>
+void forward_loop(const T* input, T* output, std::int64_t count, float alpha, bool past_cache) {
     const Vec a = splat(alpha);
-    std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) store(output + i, value<kind>(load(input + i), a));
-    const int rest = static_cast<int>(count - i);
-    if (rest) store_first(output + i, value<kind>(load_first(input + i, rest), a), rest);
+    for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
+        put_some(output + i, value<kind>(load_ahead(input + i, n), a), n, past_cache);
+    });
 }
 
-template <Activation kind>
-void backward_loop(const float* grad_output, const float* saved, float* grad_input,
-                   std::int64_t count, float alpha) {
+template <Activation kind, class T>
+void backward_loop(const T* grad_output, const T* saved, T* grad_input, std::int64_t count,
+                   float alpha, bool past_cache) {
     const Vec a = splat(alpha);
-    std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes)
-        store(grad_input + i, load(grad_output + i) * slope<kind>(load(saved + i), a));
-    const int rest = static_cast<int>(count - i);
-    if (rest == 0) return;
-    const Vec g = load_first(grad_output + i, rest), s = load_first(saved + i, rest);
-    store_first(grad_input + i, g * slope<kind>(s, a), rest);
+    for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
+        const Vec g = load_ahead(grad_output + i, n), s = load_ahead(saved + i, n);
+        put_some(grad_input + i, g * slope<kind>(s, a), n, past_cache);
+    });
 }
 
 // Calls function.template operator()<kind>() for the kind that is only known at run time.
@@ -83,19 +41,26 @@ void with_kind(Activation kind, Function function) {
     }
 }
 
-void forward(Activation kind, const float* input, float* output, std::int64_t count, float alpha) {
-    with_kind(kind, [=]<Activation k>() { forward_loop<k>(input, output, count, alpha); });
+template <class T>
+void forward(Activation kind, const T* input, T* output, std::int64_t count, float alpha,
+             bool past_cache) {
+    with_kind(kind,
+              [=]<Activation k>() { forward_loop<k>(input, output, count, alpha, past_cache); });
+    if (past_cache) stream_fence();
 }
 
-void backward(Activation kind, const float* grad_output, const float* saved, float* grad_input,
-              std::int64_t count, float alpha) {
+template <class T>
+void backward(Activation kind, const T* grad_output, const T* saved, T* grad_input,
+              std::int64_t count, float alpha, bool past_cache) {
     with_kind(kind, [=]<Activation k>() {
-        backward_loop<k>(grad_output, saved, grad_input, count, alpha);
+        backward_loop<k>(grad_output, saved, grad_input, count, alpha, past_cache);
     });
+    if (past_cache) stream_fence();
 }
 
 }  // namespace
 
-extern const ActivationKernels activation = {forward, backward};
+extern const ActivationKernels<float> activation_float = {forward<float>, backward<float>};
+extern const ActivationKernels<bf16> activation_bf16 = {forward<bf16>, backward<bf16>};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -1,4 +1,4 @@
-// Arithmetic of two runs of floats.
+// Arithmetic of runs of float or bf16.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,18 @@ namespace voxelgrad {
 
 enum class Binary { add, sub, mul, div, maximum, minimum };
 
+// Output may be an operand of step 1. past_cache: write past the cache; output is aligned to a
+// cache line. Follow the last run with the fence of CopyKernels before another thread may read.
+template <class T>
 struct ArithmeticKernels {
     // output[i] = a[i * step_a] kind b[i * step_b], steps 0 or 1. NaN wins in maximum and minimum.
-    // Output may be an operand of step 1.
-    void (*binary)(Binary kind, const float* a, std::int64_t step_a, const float* b,
-                   std::int64_t step_b, float* output, std::int64_t count);
+    void (*binary)(Binary kind, const T* a, std::int64_t step_a, const T* b, std::int64_t step_b,
+                   T* output, std::int64_t count, bool past_cache);
+    // output[i] = input[i * step] * factor, step 0 or 1.
+    void (*scale)(const T* input, std::int64_t step, float factor, T* output, std::int64_t count,
+                  bool past_cache);
 };
 
-VOXELGRAD_KERNEL_TABLE(ArithmeticKernels, arithmetic)
+VOXELGRAD_TYPED_KERNEL_TABLES(ArithmeticKernels, arithmetic)
 
 }  // namespace voxelgrad

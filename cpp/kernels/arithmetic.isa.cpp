@@ -16,50 +16,68 @@ template <Binary kind>
     if constexpr (kind == Binary::minimum) return (a < b) | (a != a) ? a : b;
 }
 
-// An operand that is one number is spread over the lanes once.
-template <bool is_vector>
-[[gnu::always_inline]] inline Vec operand(const float* p, std::int64_t i, Vec spread) {
-    return is_vector ? load(p + i) : spread;
-}
+// A run of numbers, or one number spread over the lanes.
+template <class T, bool is_run>
+struct Operand {
+    const T* data;
+    Vec spread;
 
-template <Binary kind, bool vector_a, bool vector_b>
-void loop(const float* a, const float* b, float* output, std::int64_t count) {
-    const Vec spread_a = splat(*a), spread_b = splat(*b);
-    std::int64_t i = 0;
-    for (; i + lanes <= count; i += lanes)
-        store(output + i,
-              value<kind>(operand<vector_a>(a, i, spread_a), operand<vector_b>(b, i, spread_b)));
-    const int rest = static_cast<int>(count - i);
-    if (rest == 0) return;
-    const Vec last_a = vector_a ? load_first(a + i, rest) : spread_a;
-    const Vec last_b = vector_b ? load_first(b + i, rest) : spread_b;
-    store_first(output + i, value<kind>(last_a, last_b), rest);
-}
-
-template <Binary kind>
-void run(const float* a, bool vector_a, const float* b, bool vector_b, float* output,
-         std::int64_t count) {
-    if (vector_a && vector_b) return loop<kind, true, true>(a, b, output, count);
-    if (vector_a) return loop<kind, true, false>(a, b, output, count);
-    if (vector_b) return loop<kind, false, true>(a, b, output, count);
-    loop<kind, false, false>(a, b, output, count);
-}
-
-void binary(Binary kind, const float* a, std::int64_t step_a, const float* b, std::int64_t step_b,
-            float* output, std::int64_t count) {
-    const bool va = step_a != 0, vb = step_b != 0;
-    switch (kind) {
-        case Binary::add: return run<Binary::add>(a, va, b, vb, output, count);
-        case Binary::sub: return run<Binary::sub>(a, va, b, vb, output, count);
-        case Binary::mul: return run<Binary::mul>(a, va, b, vb, output, count);
-        case Binary::div: return run<Binary::div>(a, va, b, vb, output, count);
-        case Binary::maximum: return run<Binary::maximum>(a, va, b, vb, output, count);
-        case Binary::minimum: return run<Binary::minimum>(a, va, b, vb, output, count);
+    explicit Operand(const T* p) : data(p), spread(splat(to_float(*p))) {}
+    [[gnu::always_inline]] inline Vec at(std::int64_t i, int n) const {
+        return is_run ? load_ahead(data + i, n) : spread;
     }
+};
+
+template <Binary kind, bool run_a, bool run_b, class T>
+void loop(const T* a, const T* b, T* output, std::int64_t count, bool past_cache) {
+    const Operand<T, run_a> left(a);
+    const Operand<T, run_b> right(b);
+    for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
+        put_some(output + i, value<kind>(left.at(i, n), right.at(i, n)), n, past_cache);
+    });
+}
+
+template <Binary kind, class T>
+void run(const T* a, bool run_a, const T* b, bool run_b, T* output, std::int64_t count,
+         bool past_cache) {
+    if (run_a && run_b) return loop<kind, true, true>(a, b, output, count, past_cache);
+    if (run_a) return loop<kind, true, false>(a, b, output, count, past_cache);
+    if (run_b) return loop<kind, false, true>(a, b, output, count, past_cache);
+    loop<kind, false, false>(a, b, output, count, past_cache);
+}
+
+template <class T>
+void binary(Binary kind, const T* a, std::int64_t step_a, const T* b, std::int64_t step_b,
+            T* output, std::int64_t count, bool past_cache) {
+    const bool ra = step_a != 0, rb = step_b != 0;
+    switch (kind) {
+        case Binary::add: return run<Binary::add>(a, ra, b, rb, output, count, past_cache);
+        case Binary::sub: return run<Binary::sub>(a, ra, b, rb, output, count, past_cache);
+        case Binary::mul: return run<Binary::mul>(a, ra, b, rb, output, count, past_cache);
+        case Binary::div: return run<Binary::div>(a, ra, b, rb, output, count, past_cache);
+        case Binary::maximum: return run<Binary::maximum>(a, ra, b, rb, output, count, past_cache);
+        case Binary::minimum: return run<Binary::minimum>(a, ra, b, rb, output, count, past_cache);
+    }
+}
+
+template <bool is_run, class T>
+void scale_loop(const T* input, float factor, T* output, std::int64_t count, bool past_cache) {
+    const Operand<T, is_run> operand(input);
+    for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
+        put_some(output + i, operand.at(i, n) * factor, n, past_cache);
+    });
+}
+
+template <class T>
+void scale(const T* input, std::int64_t step, float factor, T* output, std::int64_t count,
+           bool past_cache) {
+    if (step != 0) return scale_loop<true>(input, factor, output, count, past_cache);
+    scale_loop<false>(input, factor, output, count, past_cache);
 }
 
 }  // namespace
 
-extern const ArithmeticKernels arithmetic = {binary};
+extern const ArithmeticKernels<float> arithmetic_float = {binary<float>, scale<float>};
+extern const ArithmeticKernels<bf16> arithmetic_bf16 = {binary<bf16>, scale<bf16>};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -8,7 +8,7 @@
 namespace voxelgrad {
 
 struct CastKernels {
-    // past_cache: output aligned to a cache line, count whole cache lines of output.
+    // past_cache: write past the cache; output is aligned to a cache line.
     void (*narrow)(const float* input, bf16* output, std::int64_t count, bool past_cache);
     void (*widen)(const bf16* input, float* output, std::int64_t count, bool past_cache);
 };

@@ -7,13 +7,10 @@ namespace {
 
 template <class From, class To>
 void convert(const From* input, To* output, std::int64_t count, bool past_cache) {
-    if (past_cache) {
-        for (std::int64_t i = 0; i < count; i += lanes) stream(output + i, load(input + i));
-        return stream_fence();
-    }
-    for_each_vector(count, [=](std::int64_t i, int n) {
-        store_some(output + i, load_some(input + i, n), n);
+    for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
+        put_some(output + i, load_ahead(input + i, n), n, past_cache);
     });
+    if (past_cache) stream_fence();
 }
 
 }  // namespace

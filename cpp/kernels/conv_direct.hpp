@@ -24,17 +24,20 @@ struct ConvRow {
     float* output;               // first pixel, first channel of the panel
     std::int64_t output_stride;  // floats from one pixel to the next
     int pixels;
-    int output_channels;  // of this panel: 1 .. panel
-    bool stream;          // past the cache: whole vectors at aligned addresses only
+    int output_channels;               // of this panel: 1 .. panel
+    bool stream;                       // past the cache: whole vectors at aligned addresses only
+    std::int64_t block = strip_block;  // channels of a channel block
+    std::int64_t pixel_step = strip_block;  // floats from one pixel's source to the next one's
 };
 
 struct ConvDirectKernels {
     int panel;  // output channels that are computed together
-    // Sums over channel blocks, then taps, then channels, each in order.
+    // Sums over channel blocks, then taps, then channels, each in order. A row that is written past
+    // the cache needs a fence before another thread may read it (CopyKernels).
     void (*row)(const ConvRow&);
-    // Copies `count` pixels of up to 16 channels into strip pixels.
-    void (*pack)(const float* source, std::int64_t source_stride, float* strip, std::int64_t count,
-                 int channels);
+    // Copies `count` pixels with all their channels into strip pixels.
+    void (*pack)(const float* source, std::int64_t source_stride, float* strip,
+                 std::int64_t block_stride, std::int64_t count, std::int64_t channels);
 };
 
 VOXELGRAD_KERNEL_TABLE(ConvDirectKernels, conv_direct)

@@ -21,17 +21,21 @@ template <int vectors>
     }
 }
 
-template <int pixels, int vectors>
+// `blocked`: the strip has blocks of 16 channels, so pixels lie at constant offsets.
+template <int pixels, int vectors, bool blocked>
 [[gnu::noinline]] void block(const ConvRow& row, std::int64_t first) {
     Vec sums[pixels][vectors];
+#pragma GCC unroll 16
     for (int p = 0; p < pixels; ++p)
         for (int v = 0; v < vectors; ++v) sums[p][v] = load(row.bias + v * lanes);
 
     const float* weight = row.weight;
-    const float* strip = row.strip + first * strip_block;
-    for (std::int64_t start = 0; start < row.source_channels; start += strip_block) {
+    const std::int64_t step = blocked ? strip_block : row.pixel_step;
+    const std::int64_t size = blocked ? strip_block : row.block;
+    const float* strip = row.strip + first * step;
+    for (std::int64_t start = 0; start < row.source_channels; start += size) {
         const std::int64_t left = row.source_channels - start;
-        const std::int64_t channels = left < strip_block ? left : strip_block;
+        const std::int64_t channels = left < size ? left : size;
         for (std::int64_t tap = 0; tap < row.taps; ++tap) {
             const float* source = strip + row.tap_offset[tap];
             for (std::int64_t c = 0; c < channels; ++c, weight += panel, ++source) {
@@ -39,7 +43,7 @@ template <int pixels, int vectors>
                 for (int v = 0; v < vectors; ++v) w[v] = load(weight + v * lanes);
 #pragma GCC unroll 16
                 for (int p = 0; p < pixels; ++p) {
-                    const Vec x = splat(source[p * strip_block]);
+                    const Vec x = splat(source[p * step]);
                     for (int v = 0; v < vectors; ++v) sums[p][v] += x * w[v];
                 }
             }
@@ -48,32 +52,46 @@ template <int pixels, int vectors>
     }
 
     float* output = row.output + first * row.output_stride;
-    for (int p = 0; p < pixels; ++p, output += row.output_stride) {
-        if (row.stream)
+    if (row.stream) {
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; ++p, output += row.output_stride)
             for (int v = 0; v < vectors; ++v) stream(output + v * lanes, sums[p][v]);
-        else
+    } else if (row.output_channels == vectors * lanes) {
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; ++p, output += row.output_stride)
+            for (int v = 0; v < vectors; ++v) store(output + v * lanes, sums[p][v]);
+    } else {
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; ++p, output += row.output_stride)
             store_pixel<vectors>(output, sums[p], row.output_channels);
     }
 }
 
 using Block = void (*)(const ConvRow&, std::int64_t);
 
-template <int vectors, int... pixels>
+template <int vectors, bool blocked, int... pixels>
 struct Blocks {
-    static constexpr Block table[] = {nullptr, block<pixels, vectors>...};
+    static constexpr Block table[] = {nullptr, block<pixels, vectors, blocked>...};
 };
 
-template <int vectors>
+template <int vectors, bool blocked>
 constexpr const Block* block_table() {
     if constexpr (max_pixels == 14)
-        return Blocks<vectors, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table;
+        return Blocks<vectors, blocked, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table;
     else
-        return Blocks<vectors, 1, 2, 3, 4, 5, 6>::table;
+        return Blocks<vectors, blocked, 1, 2, 3, 4, 5, 6>::table;
+}
+
+template <bool blocked>
+const Block* block_table(int channels) {
+    return channels > lanes ? block_table<2, blocked>() : block_table<1, blocked>();
 }
 
 // Cuts the row into equal blocks, so that none is left with few pixels.
 void row(const ConvRow& row) {
-    const Block* table = row.output_channels > lanes ? block_table<2>() : block_table<1>();
+    const bool blocked = row.block == strip_block && row.pixel_step == strip_block;
+    const Block* table =
+        blocked ? block_table<true>(row.output_channels) : block_table<false>(row.output_channels);
     const int blocks = (row.pixels + max_pixels - 1) / max_pixels;
     const int size = row.pixels / blocks, longer = row.pixels % blocks;
     std::int64_t first = 0;
@@ -82,20 +100,18 @@ void row(const ConvRow& row) {
         table[pixels](row, first);
         first += pixels;
     }
-    if (row.stream) stream_fence();
 }
 
-void pack(const float* source, std::int64_t source_stride, float* strip, std::int64_t count,
-          int channels) {
-    if (channels < strip_block) {
-        for (std::int64_t i = 0; i < count; ++i)
-            for (int c = 0; c < channels; ++c)
-                strip[i * strip_block + c] = source[i * source_stride + c];
-        return;
+// Pixel by pixel: memory is then read in one sweep, however many blocks it is dealt out to.
+void pack(const float* source, std::int64_t source_stride, float* strip, std::int64_t block_stride,
+          std::int64_t count, std::int64_t channels) {
+    const std::int64_t whole = channels / strip_block * strip_block;
+    for (std::int64_t i = 0; i < count; ++i, source += source_stride, strip += strip_block) {
+        float* block = strip;
+        for (std::int64_t c = 0; c < whole; c += strip_block, block += block_stride)
+            for (int v = 0; v < strip_block; v += lanes) store(block + v, load(source + c + v));
+        for (std::int64_t c = whole; c < channels; ++c) block[c - whole] = source[c];
     }
-    for (std::int64_t i = 0; i < count; ++i)
-        for (int c = 0; c < strip_block; c += lanes)
-            store(strip + i * strip_block + c, load(source + i * source_stride + c));
 }
 
 }  // namespace

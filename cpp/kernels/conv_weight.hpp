@@ -1,5 +1,5 @@
-// The innermost loop of the weight gradient: for one tap and up to 16 source channels, sums over
-// pixels of (source value) x (panel of the other side's channels).
+// The innermost loop of the weight gradient: for one tap and a block of strip channels, or for a
+// run of taps, sums over pixels of (strip value) x (panel of the other grid's channels).
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,11 @@ struct ConvWeightBlock {
     const float* strip;   // as in conv_direct.hpp: the tap's first pixel in this channel block
     const std::int64_t* row_offset;  // in the strip, floats, one per row
     std::int64_t rows, pixels;
-    int channels;         // of the strip: 1 .. 16
-    int coarse_channels;  // of the panel: 1 .. panel
-    float* sums;          // [channel][panel]
-    bool add;             // to what `sums` holds; otherwise it is overwritten
+    int channels;                           // of the strip, side by side
+    int coarse_channels;                    // of the panel: 1 .. panel
+    float* sums;                            // [channel][panel]
+    bool add;                               // to what `sums` holds; otherwise it is overwritten
+    std::int64_t pixel_step = strip_block;  // in the strip, floats
 };
 
 struct ConvWeightKernels {

@@ -5,12 +5,13 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-constexpr int max_channels = lanes == 16 ? 8 : 4;  // accumulator rows in registers
+constexpr int max_channels = lanes == 16 ? 14 : 6;  // accumulator rows in registers
 constexpr int panel = 2 * lanes;
 
 template <int channels, int vectors>
 [[gnu::noinline]] void block(const ConvWeightBlock& b, int first) {
     Vec sums[channels][vectors];
+#pragma GCC unroll 16
     for (int c = 0; c < channels; ++c)
         for (int v = 0; v < vectors; ++v) sums[c][v] = Vec{};
 
@@ -20,16 +21,17 @@ template <int channels, int vectors>
         for (std::int64_t pixel = 0; pixel < b.pixels; ++pixel) {
             Vec y[vectors];
             for (int v = 0; v < vectors; ++v) y[v] = load(coarse + v * lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int c = 0; c < channels; ++c) {
                 const Vec x = splat(source[c]);
                 for (int v = 0; v < vectors; ++v) sums[c][v] += x * y[v];
             }
             coarse += panel;
-            source += strip_block;
+            source += b.pixel_step;
         }
     }
 
+#pragma GCC unroll 16
     for (int c = 0; c < channels; ++c)
         for (int v = 0; v < vectors; ++v) {
             float* out = b.sums + (first + c) * panel + v * lanes;
@@ -46,17 +48,18 @@ struct Blocks {
 
 template <int vectors>
 constexpr const Block* block_table() {
-    if constexpr (max_channels == 8)
-        return Blocks<vectors, 1, 2, 3, 4, 5, 6, 7, 8>::table;
+    if constexpr (max_channels == 14)
+        return Blocks<vectors, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14>::table;
     else
-        return Blocks<vectors, 1, 2, 3, 4>::table;
+        return Blocks<vectors, 1, 2, 3, 4, 5, 6>::table;
 }
 
 void blocks(const ConvWeightBlock& b) {
     const Block* table = b.coarse_channels > lanes ? block_table<2>() : block_table<1>();
-    for (int first = 0; first < b.channels; first += max_channels) {
-        const int left = b.channels - first;
-        table[left < max_channels ? left : max_channels](b, first);
+    const int parts = (b.channels + max_channels - 1) / max_channels;
+    for (int part = 0; part < parts; ++part) {
+        const int first = part * b.channels / parts;
+        table[(part + 1) * b.channels / parts - first](b, first);
     }
 }
 

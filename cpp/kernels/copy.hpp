@@ -1,4 +1,4 @@
-// Copying floats.
+// Copying rows of bytes.
 #pragma once
 
 #include <cstdint>
@@ -7,10 +7,19 @@
 
 namespace voxelgrad {
 
+// Rows that lie `pitch` bytes apart.
+template <class Byte>
+struct ByteRows {
+    Byte* data;
+    std::int64_t pitch;
+};
+
 struct CopyKernels {
-    // Past the cache: output aligned to 64 bytes, count a multiple of 16. Call fence after the last
-    // one, before another thread may read.
-    void (*past_cache)(const float* input, float* output, std::int64_t count);
+    // The first `bytes` bytes of each row; the rows must not overlap. past_cache: write past the
+    // cache; the target's rows and `bytes` are whole cache lines. Call fence after the last one,
+    // before another thread may read.
+    void (*rows)(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows,
+                 std::int64_t bytes, bool past_cache);
     void (*fence)();
 };
 

@@ -5,14 +5,53 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-void past_cache(const float* input, float* output, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; i += lanes) stream(output + i, load(input + i));
+constexpr int vector_bytes = lanes * 4;
+
+void stream_row(const char* source, char* target, std::int64_t bytes) {
+    for (std::int64_t i = 0; i < bytes; i += vector_bytes) {
+        Vec v;
+        std::memcpy(&v, source + i, sizeof v);
+        stream(reinterpret_cast<float*>(target + i), v);
+    }
+}
+
+// Moves of `width` bytes; the last one overlaps the one before. width <= bytes.
+template <int width>
+void copy_rows_by(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows,
+                  std::int64_t bytes) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+        const char* const from = source.data + row * source.pitch;
+        char* const to = target.data + row * target.pitch;
+        std::int64_t i = 0;
+        for (; i + width <= bytes; i += width) std::memcpy(to + i, from + i, width);
+        if (i < bytes) std::memcpy(to + bytes - width, from + bytes - width, width);
+    }
+}
+
+void rows(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows, std::int64_t bytes,
+          bool past_cache) {
+    if (source.pitch == bytes && target.pitch == bytes) {
+        bytes *= rows;
+        rows = 1;
+    }
+    if (past_cache) {
+        for (std::int64_t row = 0; row < rows; ++row)
+            stream_row(source.data + row * source.pitch, target.data + row * target.pitch, bytes);
+        return;
+    }
+    if (bytes >= vector_bytes) return copy_rows_by<vector_bytes>(source, target, rows, bytes);
+    if (bytes >= 32) return copy_rows_by<32>(source, target, rows, bytes);
+    if (bytes >= 16) return copy_rows_by<16>(source, target, rows, bytes);
+    if (bytes >= 8) return copy_rows_by<8>(source, target, rows, bytes);
+    if (bytes >= 4) return copy_rows_by<4>(source, target, rows, bytes);
+    if (bytes >= 2) return copy_rows_by<2>(source, target, rows, bytes);
+    copy_rows_by<1>(source, target, rows, bytes);
 }
 
 void fence() { stream_fence(); }
 
 }  // namespace
 
-extern const CopyKernels copy = {past_cache, fence};
+extern const CopyKernels copy = {rows, fence};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

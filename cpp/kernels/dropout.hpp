@@ -1,4 +1,4 @@
-// Dropout with a counter-based generator.
+// Dropout of float or bf16 with a counter-based generator.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,15 @@
 
 namespace voxelgrad {
 
+template <class T>
 struct DropoutKernels {
     // Element i of the run is element first + i of the array: it is kept, times `scale`, if the top
-    // 24 bits of its random number are at least `threshold`. Output may be the input.
-    void (*apply)(const float* input, float* output, std::int64_t first, std::int64_t count,
-                  std::uint64_t seed, std::int32_t threshold, float scale);
+    // 24 bits of its random number are at least `threshold`. Output may be the input. past_cache:
+    // write past the cache; output is aligned to a cache line.
+    void (*apply)(const T* input, T* output, std::int64_t first, std::int64_t count,
+                  std::uint64_t seed, std::int32_t threshold, float scale, bool past_cache);
 };
 
-VOXELGRAD_KERNEL_TABLE(DropoutKernels, dropout)
+VOXELGRAD_TYPED_KERNEL_TABLES(DropoutKernels, dropout)
 
 }  // namespace voxelgrad

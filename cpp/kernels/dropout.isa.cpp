@@ -19,26 +19,33 @@ constexpr std::uint64_t golden = 0x9E3779B97F4A7C15u;
     return __builtin_convertvector(z >> 40, HalfInt);
 }
 
-void apply(const float* input, float* output, std::int64_t first, std::int64_t count,
-           std::uint64_t seed, std::int32_t threshold, float scale) {
-    Counter counter;
+[[gnu::always_inline]] inline IntVec random_bits(Counter low, Counter high) {
+    const HalfInt halves[2] = {random_bits(low), random_bits(high)};
+    IntVec whole;
+    std::memcpy(&whole, halves, sizeof whole);
+    return whole;
+}
+
+template <class T>
+void apply(const T* input, T* output, std::int64_t first, std::int64_t count, std::uint64_t seed,
+           std::int32_t threshold, float scale, bool past_cache) {
+    Counter low;
     for (int lane = 0; lane < wide_lanes; ++lane)
-        counter[lane] = seed + static_cast<std::uint64_t>(first + lane + 1) * golden;
-    const HalfVec zero{};
-    for (std::int64_t i = 0; i < count; i += wide_lanes) {
-        const HalfInt keep = random_bits(counter) >= threshold;
-        counter += wide_lanes * golden;
-        if (i + wide_lanes <= count) {
-            store_half(output + i, keep ? load_half(input + i) * scale : zero);
-            continue;
-        }
-        for (int lane = 0; i + lane < count; ++lane)
-            output[i + lane] = keep[lane] ? input[i + lane] * scale : 0.0f;
-    }
+        low[lane] = seed + static_cast<std::uint64_t>(first + lane + 1) * golden;
+    Counter high = low + wide_lanes * golden;
+    for_each_vector(count, [&](std::int64_t i, int n) __attribute__((always_inline)) {
+        const IntVec keep = random_bits(low, high) >= threshold;
+        const Vec kept = select(keep, load_ahead(input + i, n) * scale, Vec{});
+        put_some(output + i, kept, n, past_cache);
+        low += lanes * golden;
+        high += lanes * golden;
+    });
+    if (past_cache) stream_fence();
 }
 
 }  // namespace
 
-extern const DropoutKernels dropout = {apply};
+extern const DropoutKernels<float> dropout_float = {apply<float>};
+extern const DropoutKernels<bf16> dropout_bf16 = {apply<bf16>};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -1,4 +1,4 @@
-// Sums of floats, accumulated in double.
+// Sums of float or bf16, accumulated in double.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,14 @@
 
 namespace voxelgrad {
 
+template <class T>
 struct ReduceKernels {
     // The sum of a run.
-    double (*sum)(const float* input, std::int64_t count);
+    double (*sum)(const T* input, std::int64_t count);
     // totals[i] += input[i]
-    void (*add_to)(double* totals, const float* input, std::int64_t count);
+    void (*add_to)(double* totals, const T* input, std::int64_t count);
 };
 
-VOXELGRAD_KERNEL_TABLE(ReduceKernels, reduce)
+VOXELGRAD_TYPED_KERNEL_TABLES(ReduceKernels, reduce)
 
 }  // namespace voxelgrad

@@ -41,14 +41,40 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     *reinterpret_cast<VecUnaligned*>(p) = v;
 }
 
+// Conversions by intrinsics where the compiler's own would go by quarters of a vector.
 [[gnu::always_inline]] inline Vec widen(ShortVec bits) {
+#if defined(__AVX512F__)
+    return (Vec)((BitVec)_mm512_maskz_cvtepu16_epi32(0xFFFF, (__m256i)bits) << 16);
+#elif defined(__AVX2__)
+    return (Vec)((BitVec)_mm256_cvtepu16_epi32((__m128i)bits) << 16);
+#else
     return (Vec)(__builtin_convertvector(bits, BitVec) << 16);
+#endif
 }
+
+#if defined(__AVX512BW__)
+[[gnu::always_inline]] inline ShortVec narrow(Vec v) {
+    const __m512i bits = (__m512i)v, one = _mm512_set1_epi32(1);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    __m512i kept = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF));
+    kept = _mm512_mask_add_epi32(kept, odd, kept, one);
+    kept = _mm512_mask_or_epi32(kept, nan, bits, _mm512_set1_epi32(0x400000));
+    // Words 1, 3, 5, ...: the upper halves.
+    const __m512i places = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0x1F001D, 0x1B0019, 0x170015,
+                                            0x130011, 0xF000D, 0xB0009, 0x70005, 0x30001);
+    const __m512i upper = _mm512_maskz_permutexvar_epi16(0xFFFFFFFF, places, kept);
+    ShortVec result;
+    std::memcpy(&result, &upper, sizeof result);
+    return result;
+}
+#else
 [[gnu::always_inline]] inline ShortVec narrow(Vec v) {
     const BitVec bits = (BitVec)v, nearest = bits + 0x7FFF + (bits >> 16 & 1);
     const BitVec kept = v == v ? nearest : (bits | 0x400000);
     return __builtin_convertvector(kept >> 16, ShortVec);
 }
+#endif
 [[gnu::always_inline]] inline Vec load(const bf16* p) {
     return widen(*reinterpret_cast<const ShortUnaligned*>(p));
 }
@@ -84,7 +110,11 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     _mm_sfence();
 #endif
 }
-[[gnu::always_inline]] inline Vec splat(float x) { return Vec{} + x; }
+// x - 0 is x, so that this is one broadcast; 0 + x would turn -0 into 0 and be an addition.
+[[gnu::always_inline]] inline Vec splat(float x) { return x - Vec{}; }
+
+// Fetches a cache line that is read soon into the second-level cache.
+[[gnu::always_inline]] inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
@@ -117,6 +147,24 @@ template <class T>
         store(p, v);
     else
         store_first(p, v, static_cast<int>(n));
+}
+
+// store_some, but whole vectors past the cache if that is wanted.
+template <class T>
+[[gnu::always_inline]] inline void put_some(T* p, Vec v, std::int64_t n, bool past_cache) {
+    if (past_cache && n >= lanes)
+        stream(p, v);
+    else
+        store_some(p, v, n);
+}
+
+// load_some in a pass over a long run: asks for what comes later as well. The processor foresees a
+// run by itself, but falls behind where there is some arithmetic between the loads.
+template <class T>
+[[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
+    constexpr std::uintptr_t ahead = 2048;  // bytes
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead));
+    return load_some(p, n);
 }
 
 // Calls body(i, n) for every vector of a run; n < lanes for the last one only. In the loop over

@@ -5,59 +5,85 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-// Take lanes of two vectors in turn: from their lower halves, from their upper halves.
-template <int... lane>
-struct ZipMasks {
-    static constexpr IntVec low = {lane / 2 + lane % 2 * lanes...};
-    static constexpr IntVec high = {lane / 2 + lanes / 2 + lane % 2 * lanes...};
+// Elements are moved as integers of their size, as many in a row as a vector has room for.
+template <class T>
+struct Square;
+template <>
+struct Square<float> {
+    static constexpr int size = lanes;
+    typedef std::int32_t Row __attribute__((vector_size(size * 4)));
 };
-template <int count, int... lane>
-struct CountLanes : CountLanes<count - 1, count - 1, lane...> {};
-template <int... lane>
-struct CountLanes<0, lane...> : ZipMasks<lane...> {};
-using Zip = CountLanes<lanes>;
+template <>
+struct Square<bf16> {
+    static constexpr int size = 2 * lanes;
+    typedef std::int16_t Row __attribute__((vector_size(size * 2)));
+};
 
-// Zipping row i with row i + lanes / 2 moves one bit of the row's number into the lane's; after as
+// Take elements of two rows in turn: from their lower halves, from their upper halves.
+template <class T, int... lane>
+struct ZipMasks {
+    static constexpr int size = Square<T>::size;
+    static constexpr typename Square<T>::Row low = {lane / 2 + lane % 2 * size...};
+    static constexpr typename Square<T>::Row high = {lane / 2 + size / 2 + lane % 2 * size...};
+};
+template <class T, int count, int... lane>
+struct CountLanes : CountLanes<T, count - 1, count - 1, lane...> {};
+template <class T, int... lane>
+struct CountLanes<T, 0, lane...> : ZipMasks<T, lane...> {};
+template <class T>
+using Zip = CountLanes<T, Square<T>::size>;
+
+// Zipping row i with row i + size / 2 moves one bit of the row's number into the lane's; after as
 // many rounds as there are bits, rows and lanes have changed places.
-[[gnu::always_inline]] inline void transpose_square(Vec* rows) {
-    for (int round = 1; round < lanes; round *= 2) {
-        Vec zipped[lanes];
-        for (int i = 0; i < lanes / 2; ++i) {
-            zipped[2 * i] = __builtin_shuffle(rows[i], rows[i + lanes / 2], Zip::low);
-            zipped[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + lanes / 2], Zip::high);
+template <class T>
+[[gnu::always_inline]] inline void transpose_square(typename Square<T>::Row* rows) {
+    constexpr int size = Square<T>::size;
+    for (int round = 1; round < size; round *= 2) {
+        typename Square<T>::Row zipped[size];
+        for (int i = 0; i < size / 2; ++i) {
+            zipped[2 * i] = __builtin_shuffle(rows[i], rows[i + size / 2], Zip<T>::low);
+            zipped[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + size / 2], Zip<T>::high);
         }
-        for (int i = 0; i < lanes; ++i) rows[i] = zipped[i];
+        for (int i = 0; i < size; ++i) rows[i] = zipped[i];
     }
 }
 
-void square(const float* input, std::int64_t input_step, float* output, std::int64_t output_step,
+template <class T>
+void square(const T* input, std::int64_t input_step, T* output, std::int64_t output_step,
             bool past_cache) {
-    Vec rows[lanes];
-    for (int i = 0; i < lanes; ++i) rows[i] = load(input + i * input_step);
-    transpose_square(rows);
-    if (past_cache)
-        for (int i = 0; i < lanes; ++i) stream(output + i * output_step, rows[i]);
-    else
-        for (int i = 0; i < lanes; ++i) store(output + i * output_step, rows[i]);
+    constexpr int size = Square<T>::size;
+    typename Square<T>::Row rows[size];
+    for (int i = 0; i < size; ++i) std::memcpy(&rows[i], input + i * input_step, sizeof rows[i]);
+    transpose_square<T>(rows);
+    for (int i = 0; i < size; ++i) {
+        T* const target = output + i * output_step;
+        if (past_cache)
+            stream(reinterpret_cast<float*>(target), (Vec)rows[i]);
+        else
+            std::memcpy(target, &rows[i], sizeof rows[i]);
+    }
 }
 
-void rest(const float* input, std::int64_t input_step, float* output, std::int64_t output_step,
+template <class T>
+void rest(const T* input, std::int64_t input_step, T* output, std::int64_t output_step,
           std::int64_t rows, std::int64_t columns) {
     for (std::int64_t r = 0; r < rows; ++r)
         for (std::int64_t c = 0; c < columns; ++c)
             output[r * output_step + c] = input[c * input_step + r];
 }
 
-void matrix(const float* input, std::int64_t input_step, float* output, std::int64_t output_step,
+template <class T>
+void matrix(const T* input, std::int64_t input_step, T* output, std::int64_t output_step,
             std::int64_t rows, std::int64_t columns, bool past_cache) {
+    constexpr int size = Square<T>::size;
     const bool streaming = past_cache && lanes == 16;  // a vector is a whole cache line
     std::int64_t c = 0;
-    for (; c + lanes <= columns; c += lanes) {
-        const float* const source = input + c * input_step;
+    for (; c + size <= columns; c += size) {
+        const T* const source = input + c * input_step;
         std::int64_t r = 0;
-        for (; r + lanes <= rows; r += lanes)
+        for (; r + size <= rows; r += size)
             square(source + r, input_step, output + r * output_step + c, output_step, streaming);
-        rest(source + r, input_step, output + r * output_step + c, output_step, rows - r, lanes);
+        rest(source + r, input_step, output + r * output_step + c, output_step, rows - r, size);
     }
     rest(input + c * input_step, input_step, output + c, output_step, rows, columns - c);
     if (streaming) stream_fence();
@@ -65,6 +91,7 @@ void matrix(const float* input, std::int64_t input_step, float* output, std::int
 
 }  // namespace
 
-extern const TransposeKernels transpose = {matrix};
+extern const TransposeKernels<float> transpose_float = {matrix<float>};
+extern const TransposeKernels<bf16> transpose_bf16 = {matrix<bf16>};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -1,5 +1,6 @@
 // Windows over images with the channels last: for every pixel of one target row, the maximum or the
-// weighted sum of the source pixels in its window, channel by channel.
+// weighted sum of the source pixels in its window, channel by channel. float or bf16; sums are
+// float.
 //
 // A window is the product of an outer list (of the axes before the last, the same for the whole
 // row) and a list of its column; taps are taken outer list first, both in their order. Places and
@@ -25,25 +26,30 @@ struct WindowRow {
     const WindowTap* taps;
     std::int64_t begin, end;  // columns
     std::int64_t channels;
-    bool past_cache;  // write the target past the cache: it is aligned, channels a multiple of 16
+    // Where the columns share source pixels: the span of a source row that they need, in elements.
+    // Sums over the outer list are then formed once for all of them. Empty where they share none.
+    std::int64_t span_begin, span_end;
+    bool past_cache;  // write the target past the cache: its pixels are whole cache lines
 };
+
+constexpr std::int64_t longest_span = 8192;  // elements: the sums stay in L1
 
 // `target`, `indices` and `output` point to the row's column 0.
-template <class Index>
+template <class T, class Index>
 struct MaxKernels {
     // The maximum and its place: the first NaN wins, else the first maximum.
-    void (*forward)(const WindowRow& row, const float* source, float* target, Index* indices);
+    void (*forward)(const WindowRow& row, const T* source, T* target, Index* indices);
     // Sum of source where indices (of the source's shape) is the tap's place.
-    void (*backward)(const WindowRow& row, const float* source, const Index* indices,
-                     float* target);
+    void (*backward)(const WindowRow& row, const T* source, const Index* indices, T* target);
 };
 
+template <class T>
 struct WindowKernels {
-    MaxKernels<std::uint8_t> max_small;
-    MaxKernels<std::int32_t> max_large;
-    void (*weighted_sum)(const WindowRow& row, const float* source, float* target);
+    MaxKernels<T, std::uint8_t> max_small;
+    MaxKernels<T, std::int32_t> max_large;
+    void (*weighted_sum)(const WindowRow& row, const T* source, T* target);
 };
 
-VOXELGRAD_KERNEL_TABLE(WindowKernels, window)
+VOXELGRAD_TYPED_KERNEL_TABLES(WindowKernels, window)
 
 }  // namespace voxelgrad

@@ -47,7 +47,8 @@ namespace {
 #endif
 }
 
-[[gnu::always_inline]] inline void put(const WindowRow& row, float* p, Vec v) {
+template <class T>
+[[gnu::always_inline]] inline void put(const WindowRow& row, T* p, Vec v) {
     if (row.past_cache)
         stream(p, v);
     else
@@ -70,11 +71,10 @@ template <class Body>
 // body.channel(column, channel) for each that is left.
 template <class Body>
 [[gnu::always_inline]] inline void for_channels(const WindowRow& row, Body&& body) {
-    constexpr int vectors = 4;
     for (std::int64_t column = row.begin; column < row.end; ++column) {
         std::int64_t c = 0;
-        for (; c + vectors * lanes <= row.channels; c += vectors * lanes)
-            body.template block<vectors>(column, c);
+        for (; c + 4 * lanes <= row.channels; c += 4 * lanes) body.template block<4>(column, c);
+        for (; c + 2 * lanes <= row.channels; c += 2 * lanes) body.template block<2>(column, c);
         for (; c + lanes <= row.channels; c += lanes) body.template block<1>(column, c);
         for (; c < row.channels; ++c) body.channel(column, c);
     }
@@ -85,11 +85,11 @@ std::int32_t first_place(const WindowRow& row, std::int64_t column) {
     return row.outer[0].place + row.taps[row.start[column]].place;
 }
 
-template <class Index>
+template <class T, class Index>
 struct MaxForward {
     const WindowRow& row;
-    const float* source;
-    float* target;
+    const T* source;
+    T* target;
     Index* indices;
 
     template <int vectors>
@@ -102,7 +102,7 @@ struct MaxForward {
         }
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v) {
-                const Vec x = load(source + offset + c + v * lanes);
+                const Vec x = load_ahead(source + offset + c + v * lanes, lanes);
                 // x is greater or NaN, and no NaN came before.
                 const IntVec wins = ~(x <= best[v]) & (best[v] == best[v]);
                 best[v] = wins ? x : best[v];
@@ -120,22 +120,22 @@ struct MaxForward {
         float best = -__builtin_inff();
         std::int32_t place = first_place(row, column);
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
-            const float x = source[offset + c];
+            const float x = to_float(source[offset + c]);
             const bool wins = !(x <= best) && best == best;
             best = wins ? x : best;
             place = wins ? tap : place;
         });
-        target[column * row.channels + c] = best;
+        target[column * row.channels + c] = rounded_to<T>(best);
         indices[column * row.channels + c] = static_cast<Index>(place);
     }
 };
 
-template <class Index>
+template <class T, class Index>
 struct MaxBackward {
     const WindowRow& row;
-    const float* source;
+    const T* source;
     const Index* indices;
-    float* target;
+    T* target;
 
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c) const {
@@ -144,7 +144,7 @@ struct MaxBackward {
             for (int v = 0; v < vectors; ++v) {
                 const std::int64_t at = offset + c + v * lanes;
                 const IntVec chosen = load_index(indices + at) == IntVec{} + tap;
-                total[v] += (Vec)((IntVec)load(source + at) & chosen);
+                total[v] += (Vec)((IntVec)load_ahead(source + at, lanes) & chosen);
             }
         });
         for (int v = 0; v < vectors; ++v)
@@ -154,23 +154,25 @@ struct MaxBackward {
     void channel(std::int64_t column, std::int64_t c) const {
         float total = 0.0f;
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
-            total += indices[offset + c] == tap ? source[offset + c] : 0.0f;
+            total += indices[offset + c] == tap ? to_float(source[offset + c]) : 0.0f;
         });
-        target[column * row.channels + c] = total;
+        target[column * row.channels + c] = rounded_to<T>(total);
     }
 };
 
+// Source is float where it holds sums over the outer list.
+template <class Source, class T>
 struct WeightedSum {
     const WindowRow& row;
-    const float* source;
-    float* target;
+    const Source* source;
+    T* target;
 
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c) const {
         Vec total[vectors] = {};
         for_taps(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
             for (int v = 0; v < vectors; ++v)
-                total[v] += load(source + offset + c + v * lanes) * weight;
+                total[v] += load_ahead(source + offset + c + v * lanes, lanes) * weight;
         });
         for (int v = 0; v < vectors; ++v)
             put(row, target + column * row.channels + c + v * lanes, total[v]);
@@ -179,32 +181,58 @@ struct WeightedSum {
     void channel(std::int64_t column, std::int64_t c) const {
         float total = 0.0f;
         for_taps(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
-            total += source[offset + c] * weight;
+            total += to_float(source[offset + c]) * weight;
         });
-        target[column * row.channels + c] = total;
+        target[column * row.channels + c] = rounded_to<T>(total);
     }
 };
 
-template <class Index>
-void max_forward(const WindowRow& row, const float* source, float* target, Index* indices) {
-    for_channels(row, MaxForward<Index>{row, source, target, indices});
+// sums[i] = the sum over the outer list of weight * source[span_begin + i].
+template <class T>
+void sum_outer(const WindowRow& row, const T* source, float* sums) {
+    const T* const first = source + row.span_begin;
+    for_each_vector(
+        row.span_end - row.span_begin, [&](std::int64_t i, int n) __attribute__((always_inline)) {
+            Vec total{};
+            for (const WindowTap* tap = row.outer; tap < row.outer + row.outer_count; ++tap)
+                total += load_ahead(first + tap->offset + i, n) * tap->weight;
+            store_some(sums + i, total, n);
+        });
 }
 
-template <class Index>
-void max_backward(const WindowRow& row, const float* source, const Index* indices, float* target) {
-    for_channels(row, MaxBackward<Index>{row, source, indices, target});
+template <class T, class Index>
+void max_forward(const WindowRow& row, const T* source, T* target, Index* indices) {
+    for_channels(row, MaxForward<T, Index>{row, source, target, indices});
 }
 
-void weighted_sum(const WindowRow& row, const float* source, float* target) {
-    for_channels(row, WeightedSum{row, source, target});
+template <class T, class Index>
+void max_backward(const WindowRow& row, const T* source, const Index* indices, T* target) {
+    for_channels(row, MaxBackward<T, Index>{row, source, indices, target});
 }
+
+template <class T>
+void weighted_sum(const WindowRow& row, const T* source, T* target) {
+    if (row.outer_count == 1 || row.span_begin == row.span_end)
+        return for_channels(row, WeightedSum<T, T>{row, source, target});
+    alignas(64) float sums[longest_span];
+    sum_outer(row, source, sums);
+    const WindowTap whole{-row.span_begin, 0, 1.0f};
+    WindowRow summed = row;
+    summed.outer = &whole;
+    summed.outer_count = 1;
+    for_channels(summed, WeightedSum<float, T>{summed, sums, target});
+}
+
+template <class T>
+constexpr WindowKernels<T> table = {
+    {max_forward<T, std::uint8_t>, max_backward<T, std::uint8_t>},
+    {max_forward<T, std::int32_t>, max_backward<T, std::int32_t>},
+    weighted_sum<T>,
+};
 
 }  // namespace
 
-extern const WindowKernels window = {
-    {max_forward<std::uint8_t>, max_backward<std::uint8_t>},
-    {max_forward<std::int32_t>, max_backward<std::int32_t>},
-    weighted_sum,
-};
+extern const WindowKernels<float> window_float = table<float>;
+extern const WindowKernels<bf16> window_bf16 = table<bf16>;
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

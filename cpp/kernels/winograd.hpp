@@ -7,7 +7,7 @@
 //
 // The gradient of the weight is the same bilinear form turned round: G^T [ (A grad A^T) . (B^T
 // input B) ] G. Tiles are vectors over channels; the 36 frequencies of a tile lie `stride` floats
-// apart.
+// apart, and blocks of 16 channels `block_stride` floats.
 #pragma once
 
 #include <cstdint>
@@ -21,20 +21,45 @@ constexpr int winograd_patch = 6;  // input pixels on a side
 constexpr int winograd_kernel = 3;
 constexpr int winograd_frequencies = 36;
 
+// Where the frequencies of a tile go.
+struct WinogradFrequencies {
+    float* data;
+    std::int64_t stride, block_stride;
+    bool past_cache;  // aligned to 64 bytes, and not read again soon; ends with fence()
+};
+
+// The pixels of a tile; those beyond the given rows and columns lie outside the image and are zero.
+struct WinogradPatch {
+    const float* pixels;  // of row 0, column 0
+    std::int64_t row_stride, pixel_stride, channels;
+    int first_row, last_row, first_column, last_column;
+};
+
+// The pixels that an output tile is written to.
+struct WinogradPixels {
+    float* pixels;
+    std::int64_t row_stride, pixel_stride;
+    int rows, columns;  // at most 4x4; the rest of the tile lies outside the image
+    int channels;
+    bool past_cache;  // whole vectors at aligned addresses only; ends with fence()
+};
+
 struct WinogradKernels {
-    // 6x6 pixels of 16 channels -> 36 frequencies of 16 channels: B^T x B.
-    void (*input)(const float* pixels, std::int64_t row_stride, std::int64_t pixel_stride,
-                  float* frequencies, std::int64_t stride);
-    // 36 frequencies -> `rows` x `columns` pixels (at most 4x4) of `channels` channels: A^T m A.
-    void (*output)(const float* frequencies, std::int64_t stride, const float* bias, float* pixels,
-                   std::int64_t row_stride, std::int64_t pixel_stride, int rows, int columns,
-                   int channels);
-    // 9 taps of a panel of channels, side by side -> 36 frequencies: G w G^T.
-    void (*weight)(const float* taps, float* frequencies, std::int64_t stride);
-    // 4x4 pixels of a panel of channels, side by side -> 36 frequencies: A y A^T.
-    void (*gradient)(const float* pixels, float* frequencies, std::int64_t stride);
-    // 36 frequencies of a panel of channels -> 9 taps, side by side: G^T m G.
-    void (*weight_gradient)(const float* frequencies, std::int64_t stride, float* taps);
+    // 6x6 pixels -> 36 frequencies: B^T x B. The last vector is filled up with zeros.
+    void (*input)(const WinogradPatch& patch, const WinogradFrequencies& to);
+    // 4x4 pixels -> 36 frequencies: A y A^T. The last vector is filled up with zeros.
+    void (*gradient)(const WinogradPatch& patch, const WinogradFrequencies& to);
+    // 36 frequencies -> 4x4 pixels plus bias: A^T m A.
+    void (*output)(const float* frequencies, std::int64_t stride, const float* bias,
+                   const WinogradPixels& to);
+    // 9 taps of a panel of channels, `tap_stride` floats apart -> 36 frequencies: G w G^T.
+    void (*weight)(const float* taps, std::int64_t tap_stride, float* frequencies,
+                   std::int64_t stride);
+    // 36 frequencies of up to a panel of channels -> 9 taps: G^T m G.
+    void (*weight_gradient)(const float* frequencies, std::int64_t stride, float* const* taps,
+                            int channels);
+    // After the last store past the cache, before another thread may read.
+    void (*fence)();
 };
 
 VOXELGRAD_KERNEL_TABLE(WinogradKernels, winograd)

@@ -9,156 +9,259 @@ namespace {
 constexpr int panel = 2 * lanes;
 constexpr float a = 0.70710678118654752f, b = 1.41421356237309505f;  // the points +-a and +-b
 
-// Each transform maps a line of vectors to a line of vectors; a tile is transformed along its
-// columns and then along its rows.
+// Each transform maps a line of vectors to a line of vectors. Results that share sums come in
+// pairs; `results` says which (-1: none).
 struct InputTransform {  // B^T
-    static constexpr int from = 6, to = 6;
+    static constexpr int from = 6, to = 6, pairs = 3;
+    static constexpr int results[pairs][2] = {{0, 5}, {1, 2}, {3, 4}};
+    template <int pair>
     [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
-        const Vec even_a = d[4] - 2.0f * d[2], odd_a = a * (d[3] - 2.0f * d[1]);
-        const Vec even_b = d[4] - 0.5f * d[2], odd_b = b * (d[3] - 0.5f * d[1]);
-        t[0] = d[0] - 2.5f * d[2] + d[4];
-        t[1] = even_a + odd_a;
-        t[2] = even_a - odd_a;
-        t[3] = even_b + odd_b;
-        t[4] = even_b - odd_b;
-        t[5] = d[1] - 2.5f * d[3] + d[5];
+        if constexpr (pair == 0) {
+            t[0] = d[0] - 2.5f * d[2] + d[4];
+            t[1] = d[1] - 2.5f * d[3] + d[5];
+        } else {
+            constexpr float square = pair == 1 ? 2.0f : 0.5f, point = pair == 1 ? a : b;
+            const Vec even = d[4] - square * d[2], odd = d[3] - square * d[1];
+            t[0] = even + point * odd;
+            t[1] = even - point * odd;
+        }
     }
 };
 
 struct OutputTransform {  // A^T
-    static constexpr int from = 6, to = 4;
+    static constexpr int from = 6, to = 4, pairs = 2;
+    static constexpr int results[pairs][2] = {{0, 2}, {1, 3}};
+    template <int pair>
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
-        const Vec even_a = m[1] + m[2], odd_a = a * (m[1] - m[2]);
-        const Vec even_b = m[3] + m[4], odd_b = b * (m[3] - m[4]);
-        t[0] = m[0] + even_a + even_b;
-        t[1] = odd_a + odd_b;
-        t[2] = 0.5f * even_a + 2.0f * even_b;
-        t[3] = 0.5f * odd_a + 2.0f * odd_b + m[5];
+        if constexpr (pair == 0) {
+            const Vec even_a = m[1] + m[2], even_b = m[3] + m[4];
+            t[0] = m[0] + even_a + even_b;
+            t[1] = 0.5f * even_a + 2.0f * even_b;
+        } else {
+            const Vec odd_a = m[1] - m[2], odd_b = m[3] - m[4];
+            t[0] = a * odd_a + b * odd_b;
+            t[1] = 0.5f * a * odd_a + (2.0f * b * odd_b + m[5]);
+        }
     }
 };
 
 struct WeightTransform {  // G
-    static constexpr int from = 3, to = 6;
+    static constexpr int from = 3, to = 6, pairs = 3;
+    static constexpr int results[pairs][2] = {{0, 5}, {1, 2}, {3, 4}};
+    template <int pair>
     [[gnu::always_inline]] static void apply(const Vec* g, Vec* t) {
-        const Vec even_a = g[0] + 0.5f * g[2], odd_a = a * g[1];
-        const Vec even_b = g[0] + 2.0f * g[2], odd_b = b * g[1];
-        t[0] = g[0];
-        t[1] = (-2.0f / 3) * (even_a + odd_a);
-        t[2] = (-2.0f / 3) * (even_a - odd_a);
-        t[3] = (1.0f / 6) * (even_b + odd_b);
-        t[4] = (1.0f / 6) * (even_b - odd_b);
-        t[5] = g[2];
+        if constexpr (pair == 0) {
+            t[0] = g[0];
+            t[1] = g[2];
+        } else {
+            constexpr float square = pair == 1 ? 0.5f : 2.0f, point = pair == 1 ? a : b;
+            constexpr float scale = pair == 1 ? -2.0f / 3 : 1.0f / 6;
+            const Vec even = scale * (g[0] + square * g[2]);
+            t[0] = even + scale * point * g[1];
+            t[1] = even - scale * point * g[1];
+        }
     }
 };
 
 struct GradientTransform {  // A
-    static constexpr int from = 4, to = 6;
+    static constexpr int from = 4, to = 6, pairs = 3;
+    static constexpr int results[pairs][2] = {{0, 5}, {1, 2}, {3, 4}};
+    template <int pair>
     [[gnu::always_inline]] static void apply(const Vec* y, Vec* t) {
-        const Vec even_a = y[0] + 0.5f * y[2], odd_a = a * (y[1] + 0.5f * y[3]);
-        const Vec even_b = y[0] + 2.0f * y[2], odd_b = b * (y[1] + 2.0f * y[3]);
-        t[0] = y[0];
-        t[1] = even_a + odd_a;
-        t[2] = even_a - odd_a;
-        t[3] = even_b + odd_b;
-        t[4] = even_b - odd_b;
-        t[5] = y[3];
+        if constexpr (pair == 0) {
+            t[0] = y[0];
+            t[1] = y[3];
+        } else {
+            constexpr float square = pair == 1 ? 0.5f : 2.0f, point = pair == 1 ? a : b;
+            const Vec even = y[0] + square * y[2], odd = y[1] + square * y[3];
+            t[0] = even + point * odd;
+            t[1] = even - point * odd;
+        }
     }
 };
 
 struct WeightGradientTransform {  // G^T
-    static constexpr int from = 6, to = 3;
+    static constexpr int from = 6, to = 3, pairs = 2;
+    static constexpr int results[pairs][2] = {{0, 2}, {1, -1}};
+    template <int pair>
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
-        const Vec even_a = (-2.0f / 3) * (m[1] + m[2]), odd_a = (-2.0f / 3 * a) * (m[1] - m[2]);
-        const Vec even_b = (1.0f / 6) * (m[3] + m[4]), odd_b = (1.0f / 6 * b) * (m[3] - m[4]);
-        t[0] = m[0] + even_a + even_b;
-        t[1] = odd_a + odd_b;
-        t[2] = 0.5f * even_a + 2.0f * even_b + m[5];
+        constexpr float scale_a = -2.0f / 3, scale_b = 1.0f / 6;
+        if constexpr (pair == 0) {
+            const Vec even_a = m[1] + m[2], even_b = m[3] + m[4];
+            t[0] = m[0] + scale_a * even_a + scale_b * even_b;
+            t[1] = 0.5f * scale_a * even_a + (2.0f * scale_b * even_b + m[5]);
+        } else {
+            t[0] = scale_a * a * (m[1] - m[2]) + scale_b * b * (m[3] - m[4]);
+        }
     }
 };
 
-// load(row, column) gives the tile, store(row, column, value) takes the transformed one.
-template <class Transform, class Load, class Store>
-[[gnu::always_inline]] inline void transform_tile(Load load_at, Store store_at) {
-    Vec half[Transform::to][Transform::from];
+// One pair of rows of a tile, whose columns are transformed already: store(row, column, value).
+template <class Transform, int pair, class Store>
+[[gnu::always_inline]] inline void transform_rows(const Vec (*half)[Transform::from],
+                                                  Store store_at) {
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+        const int row = Transform::results[pair][i];
+        if (row < 0) continue;
+        const auto store_pair = [&](const int* columns, const Vec* values) {
+            store_at(row, columns[0], values[0]);
+            if (columns[1] >= 0) store_at(row, columns[1], values[1]);
+        };
+        Vec values[2];
+        Transform::template apply<0>(half[i], values);
+        store_pair(Transform::results[0], values);
+        Transform::template apply<1>(half[i], values);
+        store_pair(Transform::results[1], values);
+        if constexpr (Transform::pairs == 3) {
+            Transform::template apply<2>(half[i], values);
+            store_pair(Transform::results[2], values);
+        }
+    }
+}
+
+template <class Transform, int pair, class Load, class Store>
+[[gnu::always_inline]] inline void transform_pair(Load load_at, Store store_at) {
+    Vec half[2][Transform::from];
 #pragma GCC unroll 6
     for (int column = 0; column < Transform::from; ++column) {
-        Vec line[Transform::from], result[Transform::to];
+        Vec line[Transform::from], values[2];
 #pragma GCC unroll 6
         for (int row = 0; row < Transform::from; ++row) line[row] = load_at(row, column);
-        Transform::apply(line, result);
-#pragma GCC unroll 6
-        for (int row = 0; row < Transform::to; ++row) half[row][column] = result[row];
+        Transform::template apply<pair>(line, values);
+        half[0][column] = values[0];
+        half[1][column] = values[1];
     }
-#pragma GCC unroll 6
-    for (int row = 0; row < Transform::to; ++row) {
-        Vec result[Transform::to];
-        Transform::apply(half[row], result);
-#pragma GCC unroll 6
-        for (int column = 0; column < Transform::to; ++column)
-            store_at(row, column, result[column]);
+    transform_rows<Transform, pair>(half, store_at);
+}
+
+// load(row, column) gives the tile, store(row, column, value) takes the transformed one. Pairs of
+// rows one after the other: a whole tile between the two passes would not fit into registers.
+template <class Transform, class Load, class Store>
+[[gnu::always_inline]] inline void transform_tile(Load load_at, Store store_at) {
+    transform_pair<Transform, 0>(load_at, store_at);
+    transform_pair<Transform, 1>(load_at, store_at);
+    if constexpr (Transform::pairs == 3) transform_pair<Transform, 2>(load_at, store_at);
+}
+
+// A function of its own: in the loop over channels the compiler would keep 72 addresses on the
+// stack.
+template <class Transform, class Store>
+[[gnu::noinline]] void pixels_to_frequencies(const float* pixels, std::int64_t row_stride,
+                                             std::int64_t pixel_stride, float* frequencies,
+                                             std::int64_t stride, Store store_vector) {
+    transform_tile<Transform>(
+        [&](int row, int column) {
+            return load(pixels + row * row_stride + column * pixel_stride);
+        },
+        [&](int row, int column, Vec v) {
+            store_vector(frequencies + (row * winograd_patch + column) * stride, v);
+        });
+}
+
+// Copies one vector of channels of each pixel, zero where it lies outside the image.
+template <int size>
+[[gnu::noinline]] void copy_pixels(const WinogradPatch& patch, std::int64_t channel, Vec* copy) {
+    for (int i = 0; i < size * size; ++i) copy[i] = Vec{};
+    for (int row = patch.first_row; row < patch.last_row; ++row)
+        for (int column = patch.first_column; column < patch.last_column; ++column)
+            copy[row * size + column] = load_some(
+                patch.pixels + row * patch.row_stride + column * patch.pixel_stride + channel,
+                patch.channels - channel);
+}
+
+template <class Transform, class Store>
+void transform_patch(const WinogradPatch& patch, const WinogradFrequencies& to,
+                     Store store_vector) {
+    constexpr int size = Transform::from;
+    const bool whole = patch.first_row == 0 && patch.last_row == size && patch.first_column == 0 &&
+                       patch.last_column == size;
+    for (std::int64_t c = 0; c < patch.channels; c += lanes) {
+        float* data = to.data + c / strip_block * to.block_stride + c % strip_block;
+        if (whole && patch.channels - c >= lanes) {
+            pixels_to_frequencies<Transform>(patch.pixels + c, patch.row_stride, patch.pixel_stride,
+                                             data, to.stride, store_vector);
+        } else {
+            Vec copy[size * size];
+            copy_pixels<size>(patch, c, copy);
+            pixels_to_frequencies<Transform>(reinterpret_cast<const float*>(copy), size * lanes,
+                                             lanes, data, to.stride, store_vector);
+        }
     }
 }
 
-void input(const float* pixels, std::int64_t row_stride, std::int64_t pixel_stride,
-           float* frequencies, std::int64_t stride) {
-    for (int c = 0; c < strip_block; c += lanes)
-        transform_tile<InputTransform>(
-            [&](int row, int column) {
-                return load(pixels + row * row_stride + column * pixel_stride + c);
-            },
-            [&](int row, int column, Vec v) {
-                store(frequencies + (row * winograd_patch + column) * stride + c, v);
-            });
-}
-
-void output(const float* frequencies, std::int64_t stride, const float* bias, float* pixels,
-            std::int64_t row_stride, std::int64_t pixel_stride, int rows, int columns,
-            int channels) {
-    for (int c = 0; c < channels; c += lanes) {
-        const Vec start = load(bias + c);
-        const int left = channels - c;
-        transform_tile<OutputTransform>(
-            [&](int row, int column) {
-                return load(frequencies + (row * winograd_patch + column) * stride + c);
-            },
-            [&](int row, int column, Vec v) {
-                if (row >= rows || column >= columns) return;
-                float* to = pixels + row * row_stride + column * pixel_stride + c;
-                if (left >= lanes)
-                    store(to, v + start);
-                else
-                    store_first(to, v + start, left);
-            });
-    }
-}
-
-// A tile of `from` x `from` panels side by side -> frequencies `stride` apart.
 template <class Transform>
-void panels_to_frequencies(const float* panels, float* frequencies, std::int64_t stride) {
+void transform_pixels(const WinogradPatch& patch, const WinogradFrequencies& to) {
+    if (lanes == strip_block && to.past_cache)  // whole cache lines only
+        transform_patch<Transform>(patch, to, [](float* p, Vec v) { stream(p, v); });
+    else
+        transform_patch<Transform>(patch, to, [](float* p, Vec v) { store(p, v); });
+}
+
+template <class StoreVector>
+[[gnu::always_inline]] inline void output_vector(const float* frequencies, std::int64_t stride,
+                                                 Vec start, const WinogradPixels& to, int c,
+                                                 StoreVector store_vector) {
+    transform_tile<OutputTransform>(
+        [&](int row, int column) {
+            return load(frequencies + (row * winograd_patch + column) * stride + c);
+        },
+        [&](int row, int column, Vec v) {
+            if (row < to.rows && column < to.columns)
+                store_vector(to.pixels + row * to.row_stride + column * to.pixel_stride + c,
+                             v + start);
+        });
+}
+
+void output(const float* frequencies, std::int64_t stride, const float* bias,
+            const WinogradPixels& to) {
+    const auto plain = [](float* at, Vec v) { store(at, v); };
+    const auto past_cache = [](float* at, Vec v) { stream(at, v); };
+    for (int c = 0; c < to.channels; c += lanes) {
+        const Vec start = load(bias + c);
+        const int left = to.channels - c;
+        const auto part = [&](float* at, Vec v) { store_first(at, v, left); };
+        if (left < lanes)
+            output_vector(frequencies, stride, start, to, c, part);
+        else if (to.past_cache)
+            output_vector(frequencies, stride, start, to, c, past_cache);
+        else
+            output_vector(frequencies, stride, start, to, c, plain);
+    }
+}
+
+void weight(const float* taps, std::int64_t tap_stride, float* frequencies, std::int64_t stride) {
     for (int c = 0; c < panel; c += lanes)
-        transform_tile<Transform>(
+        transform_tile<WeightTransform>(
             [&](int row, int column) {
-                return load(panels + (row * Transform::from + column) * panel + c);
+                return load(taps + (row * winograd_kernel + column) * tap_stride + c);
             },
             [&](int row, int column, Vec v) {
                 store(frequencies + (row * winograd_patch + column) * stride + c, v);
             });
 }
 
-void weight_gradient(const float* frequencies, std::int64_t stride, float* taps) {
-    for (int c = 0; c < panel; c += lanes)
+void weight_gradient(const float* frequencies, std::int64_t stride, float* const* taps,
+                     int channels) {
+    for (int c = 0; c < channels; c += lanes)
         transform_tile<WeightGradientTransform>(
             [&](int row, int column) {
                 return load(frequencies + (row * winograd_patch + column) * stride + c);
             },
             [&](int row, int column, Vec v) {
-                store(taps + (row * winograd_kernel + column) * panel + c, v);
+                store_some(taps[row * winograd_kernel + column] + c, v, channels - c);
             });
 }
 
+void fence() { stream_fence(); }
+
 }  // namespace
 
-extern const WinogradKernels winograd = {input, output, panels_to_frequencies<WeightTransform>,
-                                         panels_to_frequencies<GradientTransform>, weight_gradient};
+extern const WinogradKernels winograd = {transform_pixels<InputTransform>,
+                                         transform_pixels<GradientTransform>,
+                                         output,
+                                         weight,
+                                         weight_gradient,
+                                         fence};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

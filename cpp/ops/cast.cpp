@@ -16,7 +16,7 @@ void convert(View<const From> input, View<To> output,
     check_same_shape("cast", "input", input, "output", output);
     const bool large = worth_streaming(output.data, output.size(), grain);
     parallel_for_ranges(input.size(), grain, [&](std::int64_t begin, std::int64_t end) {
-        kernel(input.data + begin, output.data + begin, end - begin, large && end - begin == grain);
+        kernel(input.data + begin, output.data + begin, end - begin, large);
     });
 }
 

@@ -44,11 +44,23 @@ GatherPhase fine_phase(const ConvGeometry& g, const std::int64_t* remainder) {
         }
         phase.taps.push_back(tap);
     });
+    std::reverse(phase.taps.begin(), phase.taps.end());
     find_range(phase);
     return phase;
 }
 
 }  // namespace
+
+std::int64_t run_of_taps(const GatherPhase& phase) {
+    const std::vector<GatherTap>& taps = phase.taps;
+    const auto same_row = [&](const GatherTap& tap) {
+        return tap.offset[0] == taps[0].offset[0] && tap.offset[1] == taps[0].offset[1];
+    };
+    std::size_t run = 1;
+    for (; run < taps.size() && same_row(taps[run]); ++run)
+        if (taps[run].offset[2] != taps[run - 1].offset[2] + 1) return 1;
+    return static_cast<std::int64_t>(run);
+}
 
 GatherPhase gather_coarse_from_fine(const ConvGeometry& g) {
     GatherPhase phase{};

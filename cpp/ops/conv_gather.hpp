@@ -20,13 +20,17 @@ struct GatherTap {
 struct GatherPhase {
     std::int64_t start[conv_axes], step[conv_axes], count[conv_axes], unit[conv_axes];
     std::int64_t low[conv_axes], high[conv_axes];  // smallest and largest tap offset
-    std::vector<GatherTap> taps;                   // may be empty: kernel smaller than stride
+    std::vector<GatherTap> taps;  // by rising offset; may be empty: kernel smaller than stride
 };
+
+// How many taps that follow each other read neighbouring columns of one row; every such run of the
+// phase is as long as the first.
+std::int64_t run_of_taps(const GatherPhase& phase);
 
 GatherPhase gather_coarse_from_fine(const ConvGeometry& geometry);
 std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& geometry);
 
-// All phases together: the largest count, the whole range of offsets, no taps.
+// What covers all phases: the largest count and the whole range of offsets; without taps.
 GatherPhase merged(const std::vector<GatherPhase>& phases);
 
 }  // namespace voxelgrad

@@ -1,5 +1,6 @@
 // One pass of a convolution, seen as source -> target: which grid is read, which is written, and
-// where the weight between two channels lies.
+// where the weight between two channels lies. A weight gradient has the same two sides; it reads
+// both.
 #pragma once
 
 #include "ops/conv_geometry.hpp"
@@ -14,36 +15,44 @@ struct Side {
     std::int64_t pixels() const { return extent[0] * extent[1] * extent[2]; }
 };
 
-struct Pass {
+struct Sides {
     const ConvGeometry& geometry;
     Side source, target;
     bool target_is_coarse;
-    const float* source_data;
-    const float* weight;
-    const float* bias;
-    float* target_data;
 
     std::int64_t weight_index(std::int64_t group, std::int64_t target_channel,
                               std::int64_t source_channel, std::int64_t tap) const {
         return target_is_coarse ? geometry.weight_index(group, target_channel, source_channel, tap)
                                 : geometry.weight_index(group, source_channel, target_channel, tap);
     }
+    // Floats from the weight of one channel to that of the next; one of the two is 1.
+    std::int64_t target_step() const { return weight_index(0, 1, 0, 0); }
+    std::int64_t source_step() const { return weight_index(0, 0, 1, 0); }
+};
+
+struct Pass : Sides {
+    const float* source_data;
+    const float* weight;
+    const float* bias;
+    float* target_data;
 };
 
 // Coarse from fine.
+inline Sides forward_sides(const ConvGeometry& g) {
+    return {g, {g.fine, g.fine_channels}, {g.coarse, g.coarse_channels}, true};
+}
 inline Pass forward_pass(const ConvGeometry& g, const float* fine, const float* weight,
                          const float* bias, float* coarse) {
-    return {
-        g,     {g.fine, g.fine_channels}, {g.coarse, g.coarse_channels}, true, fine, weight, bias,
-        coarse};
+    return {forward_sides(g), fine, weight, bias, coarse};
 }
 
 // Fine from coarse.
+inline Sides backward_sides(const ConvGeometry& g) {
+    return {g, {g.coarse, g.coarse_channels}, {g.fine, g.fine_channels}, false};
+}
 inline Pass backward_pass(const ConvGeometry& g, const float* coarse, const float* weight,
                           const float* bias, float* fine) {
-    return {
-        g,   {g.coarse, g.coarse_channels}, {g.fine, g.fine_channels}, false, coarse, weight, bias,
-        fine};
+    return {backward_sides(g), coarse, weight, bias, fine};
 }
 
 }  // namespace voxelgrad

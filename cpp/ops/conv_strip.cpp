@@ -4,6 +4,7 @@
 
 #include "core/split.hpp"
 #include "kernels/conv_direct.hpp"
+#include "kernels/transpose.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -11,47 +12,83 @@ namespace {
 constexpr std::int64_t longest_row = 256;  // target pixels of a box's row
 
 void measure(StripLayout& layout, const GatherPhase& phase, std::int64_t channels) {
+    const bool pixels = layout.order == StripOrder::pixels;
     for (int a = 0; a < conv_axes; ++a)
         layout.extent[a] = phase.unit[a] * (layout.box[a] - 1) + phase.high[a] - phase.low[a] + 1;
-    layout.unit = phase.unit[2];
-    layout.columns = (layout.extent[2] + layout.unit - 1) / layout.unit;
-    layout.row_stride = layout.unit * layout.columns * strip_block;
+    layout.block = pixels ? channels : layout.order == StripOrder::planes ? 1 : strip_block;
+    layout.blocks = divide_up(channels, layout.block);
+    layout.unit = pixels ? 1 : phase.unit[2];
+    layout.columns = divide_up(layout.extent[2], layout.unit);
+    layout.pixel_step = phase.unit[2] / layout.unit * layout.block;
+    layout.row_stride = layout.unit * layout.columns * layout.block;
     layout.block_stride = layout.extent[0] * layout.extent[1] * layout.row_stride;
-    layout.size = divide_up(channels, strip_block) * layout.block_stride;
+    layout.size = layout.blocks * layout.block_stride;
+}
+
+// Zeros `count` pixels of every channel block.
+void clear(const StripLayout& layout, std::int64_t count, float* strip) {
+    for (std::int64_t block = 0; block < layout.blocks; ++block, strip += layout.block_stride)
+        std::fill_n(strip, count * layout.block, 0.0f);
+}
+
+void copy_columns(const StripLayout& layout, const StripSource& source, const float* from,
+                  std::int64_t count, float* strip) {
+    const std::int64_t step = layout.unit * source.pixel_stride;
+    switch (layout.order) {
+        case StripOrder::blocks:
+            conv_direct_kernels().pack(from, step, strip, layout.block_stride, count,
+                                       source.channels);
+            return;
+        case StripOrder::planes:
+            transpose_kernels<float>().matrix(from, step, strip, layout.block_stride, source.channels,
+                                       count, false);
+            return;
+        case StripOrder::pixels:
+            if (step == source.channels)
+                std::copy_n(from, count * step, strip);
+            else
+                for (std::int64_t i = 0; i < count; ++i)
+                    std::copy_n(from + i * step, source.channels, strip + i * source.channels);
+            return;
+    }
 }
 
 // One column phase of one row: zeros left and right of the image, pixels between.
 void fill_columns(const StripLayout& layout, const StripSource& source, const float* row,
-                  std::int64_t first_column, int channels, float* strip) {
+                  std::int64_t first_column, float* strip) {
     const std::int64_t unit = layout.unit, width = source.extent[2];
-    const std::int64_t before = first_column < 0 ? (-first_column + unit - 1) / unit : 0;
+    const std::int64_t before = first_column < 0 ? divide_up(-first_column, unit) : 0;
     const std::int64_t left = width - first_column;
-    const std::int64_t within = left <= 0 ? 0 : (left + unit - 1) / unit;
+    const std::int64_t within = left <= 0 ? 0 : divide_up(left, unit);
     const std::int64_t begin = std::min(before, layout.columns);
     const std::int64_t end = std::clamp(within, begin, layout.columns);
-    std::fill(strip, strip + begin * strip_block, 0.0f);
+    clear(layout, begin, strip);
     if (end > begin)
-        conv_direct_kernels().pack(row + (first_column + begin * unit) * source.pixel_stride,
-                                   unit * source.pixel_stride, strip + begin * strip_block,
-                                   end - begin, channels);
-    std::fill(strip + end * strip_block, strip + layout.columns * strip_block, 0.0f);
+        copy_columns(layout, source, row + (first_column + begin * unit) * source.pixel_stride,
+                     end - begin, strip + begin * layout.block);
+    clear(layout, layout.columns - end, strip + end * layout.block);
 }
 
 }  // namespace
 
 std::int64_t StripLayout::offset(std::int64_t depth, std::int64_t row, std::int64_t column) const {
     return (depth * extent[1] + row) * row_stride +
-           (column % unit * columns + column / unit) * strip_block;
+           (column % unit * columns + column / unit) * block;
 }
 
-StripLayout plan_strip(const GatherPhase& phase, std::int64_t source_channels,
+StripOrder broadcast_order(std::int64_t source_channels) {
+    return source_channels < strip_block ? StripOrder::pixels : StripOrder::blocks;
+}
+
+StripLayout plan_strip(const GatherPhase& phase, StripOrder order, std::int64_t source_channels,
                        std::int64_t budget) {
     StripLayout layout{};
+    layout.order = order;
     layout.box[0] = layout.box[1] = 1;
     layout.box[2] = even_part(phase.count[2], longest_row);
     measure(layout, phase, source_channels);
     while (layout.size > budget && layout.box[2] > 1) {
-        layout.box[2] = (layout.box[2] + 1) / 2;
+        layout.box[2] = divide_up(layout.box[2], 2);
         measure(layout, phase, source_channels);
     }
     // Grow the shorter side first: that keeps the padding's share small.
@@ -71,25 +108,55 @@ StripLayout plan_strip(const GatherPhase& phase, std::int64_t source_channels,
     return layout;
 }
 
-void fill_strip(const StripLayout& layout, const StripSource& source, const std::int64_t* origin,
-                float* strip) {
-    for (std::int64_t start = 0; start < source.channels; start += strip_block) {
-        const int channels = static_cast<int>(std::min(strip_block, source.channels - start));
-        float* row_strip = strip + start / strip_block * layout.block_stride;
-        for (std::int64_t r = 0; r < layout.extent[0] * layout.extent[1]; ++r) {
-            const std::int64_t depth = origin[0] + r / layout.extent[1];
-            const std::int64_t height = origin[1] + r % layout.extent[1];
-            const bool inside =
-                depth >= 0 && depth < source.extent[0] && height >= 0 && height < source.extent[1];
-            const float* row =
-                source.image + start +
-                (depth * source.extent[1] + height) * source.extent[2] * source.pixel_stride;
-            if (!inside) std::fill(row_strip, row_strip + layout.row_stride, 0.0f);
-            for (std::int64_t phase = 0; inside && phase < layout.unit; ++phase)
-                fill_columns(layout, source, row, origin[2] + phase, channels,
-                             row_strip + phase * layout.columns * strip_block);
-            row_strip += layout.row_stride;
-        }
+std::int64_t boxes_of_image(const StripLayout& layout, const GatherPhase& phase) {
+    std::int64_t boxes = 1;
+    for (int a = 0; a < conv_axes; ++a) boxes *= divide_up(phase.count[a], layout.box[a]);
+    return boxes;
+}
+
+StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_t number) {
+    StripBox box{};
+    for (int a = conv_axes - 1; a >= 0; --a) {
+        const std::int64_t boxes = divide_up(phase.count[a], layout.box[a]);
+        box.first[a] = number % boxes * layout.box[a];
+        box.count[a] = std::min(layout.box[a], phase.count[a] - box.first[a]);
+        number /= boxes;
+    }
+    box.image = number;
+    return box;
+}
+
+StripBox clipped(const StripBox& box, const GatherPhase& phase) {
+    StripBox part = box;
+    for (int a = 0; a < conv_axes; ++a)
+        part.count[a] = std::min(box.count[a], phase.count[a] - box.first[a]);
+    return part;
+}
+
+std::int64_t row_start(const GatherPhase& phase, const StripBox& box, const std::int64_t* extent,
+                       std::int64_t depth, std::int64_t height) {
+    const auto at = [&](int axis, std::int64_t relative) {
+        return phase.start[axis] + phase.step[axis] * (box.first[axis] + relative);
+    };
+    return ((box.image * extent[0] + at(0, depth)) * extent[1] + at(1, height)) * extent[2] +
+           at(2, 0);
+}
+
+void fill_strip(const StripLayout& layout, const GatherPhase& phase, const StripSource& source,
+                const StripBox& box, float* strip) {
+    const std::int64_t* extent = source.extent;
+    std::int64_t origin[conv_axes];  // the first source pixel; negative in the padding
+    for (int a = 0; a < conv_axes; ++a) origin[a] = phase.unit[a] * box.first[a] + phase.low[a];
+    for (std::int64_t r = 0; r < layout.extent[0] * layout.extent[1]; ++r) {
+        const std::int64_t depth = origin[0] + r / layout.extent[1];
+        const std::int64_t height = origin[1] + r % layout.extent[1];
+        const bool inside = depth >= 0 && depth < extent[0] && height >= 0 && height < extent[1];
+        const std::int64_t row = (box.image * extent[0] + depth) * extent[1] + height;
+        if (!inside) clear(layout, layout.unit * layout.columns, strip);
+        for (std::int64_t columns = 0; inside && columns < layout.unit; ++columns)
+            fill_columns(layout, source, source.data + row * extent[2] * source.pixel_stride,
+                         origin[2] + columns, strip + columns * layout.columns * layout.block);
+        strip += layout.row_stride;
     }
 }
 

@@ -1,171 +1,180 @@
 // Winograd convolution for kernels (depth, 3, 3) of stride 1: a quarter of the multiplications.
 //
-// A block of tiles is transformed for all source channels, multiplied with a panel of the
-// transformed weight frequency by frequency (the register blocks of direct convolution), and
-// transformed back, while it stays in the cache (Jia et al., "Optimizing N-dimensional,
-// Winograd-based convolution for manycore CPUs", PPoPP 2018).
+// Tiles are transformed for all source channels, multiplied with the transformed weight frequency
+// by frequency, and transformed back (Jia et al., "Optimizing N-dimensional, Winograd-based
+// convolution for manycore CPUs", PPoPP 2018). Usually each task does all three for a block of
+// tiles that stays in its cache. Where the weight is too large to be read again for every block,
+// or there are few blocks, the three are phases: the tasks of the second one share the frequencies
+// out among them, so that every number of the weight is read once.
 #include "ops/conv_winograd.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
-#include "kernels/conv_direct.hpp"
-#include "kernels/winograd.hpp"
+#include "core/split.hpp"
+#include "core/streaming.hpp"
+#include "kernels/winograd_product.hpp"
 #include "ops/conv_algorithms.hpp"
-
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t enough_tasks = 16;  // fewer are cut further, by panels
 constexpr std::int64_t fewest_channels = 16;
-constexpr std::int64_t smallest_block = 28;  // tiles: two register blocks
+constexpr std::int64_t fewest_units = 8, enough_units = 16;
+constexpr std::int64_t fewest_tiles = 28;  // of a block: two register blocks
+constexpr std::int64_t phase_cost = 4;  // moving a frequency, in floats of the weight that are read
+constexpr std::int64_t cached_source = 256 * 1024;       // floats of a block's frequencies
+constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
+constexpr std::int64_t most_tiles = 112,
+                       most_slices = 8;      // source tiles, target slices of a block
+constexpr std::int64_t product_tiles = 56;   // multiplied before they are transformed back
+constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 
 struct Plan {
     const Pass& pass;
     const GatherPhase& phase;
     WinogradTiles tiles;
-    std::int64_t width, panels;   // channels of a panel; panels
-    std::int64_t panel_size;      // floats of one frequency of one panel's weight
-    std::int64_t product_stride;  // floats between frequencies of a block's products
-    const float* weight;          // [panel][frequency][channel block][depth tap][channel][width]
-    const float* bias;            // by panels
+    const WinogradWeight& weight;
+    const float* bias;   // by panels
+    std::int64_t width;  // of a panel
+    bool past_cache;
 };
 
-// The number of the tap whose offset is `place` above the lowest, in (depth, row, column).
-std::int64_t tap_at(const GatherPhase& phase, std::int64_t depth, std::int64_t row,
-                    std::int64_t column) {
-    for (const GatherTap& tap : phase.taps)
-        if (tap.offset[0] - phase.low[0] == depth && tap.offset[1] - phase.low[1] == row &&
-            tap.offset[2] - phase.low[2] == column)
-            return tap.number;
-    return -1;
+// The products of target tiles [first, first + count) of a block, for one frequency and panel.
+void multiply(const Plan& plan, const TileBlock& block, const WinogradFrequencies& source,
+              int frequency, std::int64_t panel, std::int64_t first, std::int64_t count,
+              float* products) {
+    WinogradProduct product{};
+    product.source = source.data + frequency * source.stride + first * strip_block;
+    product.block_stride = source.block_stride;
+    product.tap_stride = block.tiles * strip_block;
+    product.depth_taps = plan.tiles.depth_taps;
+    product.channels = plan.pass.source.channels;
+    product.weight = plan.weight.at(panel, frequency);
+    product.next_weight = plan.weight.stride();
+    product.target = products;
+    product.tiles = count;
+    product.whole_panel = plan.pass.target.channels - panel * plan.width > plan.width / 2;
+    winograd_product_kernels().product(product);
 }
 
-// One panel of the weight for one block of 16 source channels.
-void transform_weight(const Plan& plan, std::int64_t panel, std::int64_t start, float* packed) {
-    const Pass& pass = plan.pass;
-    const std::int64_t first = panel * plan.width, depth_taps = plan.tiles.depth_taps;
-    const std::int64_t valid = std::min(plan.width, pass.target.channels - first);
-    const std::int64_t end = std::min(start + strip_block, pass.source.channels);
-    constexpr int plane = winograd_kernel * winograd_kernel;
-    Workspace<float> taps(plane * plan.width);
-    std::fill_n(taps.data(), plane * plan.width, 0.0f);
-    float* out =
-        packed + panel * winograd_frequencies * plan.panel_size + start * depth_taps * plan.width;
-    for (std::int64_t depth = 0; depth < depth_taps; ++depth) {
-        std::int64_t numbers[plane];
-        for (int t = 0; t < plane; ++t)
-            numbers[t] = tap_at(plan.phase, depth, t / winograd_kernel, t % winograd_kernel);
-        for (std::int64_t c = start; c < end; ++c, out += plan.width) {
-            for (int t = 0; t < plane; ++t)
-                for (std::int64_t k = 0; k < valid; ++k)
-                    taps[t * plan.width + k] =
-                        pass.weight[pass.weight_index(0, first + k, c, numbers[t])];
-            winograd_kernels().weight(taps.data(), out, plan.panel_size);
-        }
-    }
-}
-
-void transform_weights(const Plan& plan, float* packed) {
-    const std::int64_t blocks = (plan.pass.source.channels + strip_block - 1) / strip_block;
-    parallel_for(plan.panels * blocks, [&](std::int64_t at) {
-        transform_weight(plan, at / blocks, at % blocks * strip_block, packed);
-    });
-}
-
-// The products of one target slice of a block with one panel, all frequencies.
-void multiply(const Plan& plan, const float* frequencies, std::int64_t panel, std::int64_t slice,
-              std::int64_t count, const float* zeros, float* products) {
-    const WinogradTiles& tiles = plan.tiles;
-    std::int64_t offsets[most_depth_taps];
-    ConvRow row{};
-    for (std::int64_t tap = 0; tap < tiles.depth_taps; ++tap)
-        offsets[tap] = (slice + tap) * tiles.block * strip_block;
-    row.block_stride = tiles.slices * tiles.block * strip_block;
-    row.tap_offset = offsets;
-    row.taps = tiles.depth_taps;
-    row.source_channels = plan.pass.source.channels;
-    row.bias = zeros;
-    row.output_stride = plan.width;
-    row.pixels = static_cast<int>(count);
-    row.output_channels =
-        static_cast<int>(std::min(plan.width, plan.pass.target.channels - panel * plan.width));
-    const std::int64_t stride = tiles.frequency_size(plan.pass.source.channels);
-    for (int f = 0; f < winograd_frequencies; ++f) {
-        row.strip = frequencies + f * stride;
-        row.weight = plan.weight + (panel * winograd_frequencies + f) * plan.panel_size;
-        row.output = products + f * plan.product_stride;
-        conv_direct_kernels().row(row);
-    }
-}
-
-void transform_back(const Plan& plan, const float* products, std::int64_t panel, std::int64_t first,
-                    std::int64_t count, std::int64_t depth) {
+// Transforms the products of target tiles [first, first + count) of a block back into pixels.
+void transform_back(const Plan& plan, const TileBlock& block, const float* products,
+                    std::int64_t stride, std::int64_t panel, std::int64_t first,
+                    std::int64_t count) {
     const Pass& pass = plan.pass;
     const std::int64_t all = pass.target.channels, channel = panel * plan.width;
     const std::int64_t* extent = pass.target.extent;
-    const int channels = static_cast<int>(std::min(plan.width, all - channel));
-    for (std::int64_t tile = 0; tile < count; ++tile) {
-        const TilePlace place = place_of(plan.tiles, first + tile);
+    const auto left = [](std::int64_t size, std::int64_t at) {
+        return static_cast<int>(std::min<std::int64_t>(winograd_tile, size - at));
+    };
+    WinogradPixels to{};
+    to.row_stride = extent[2] * all;
+    to.pixel_stride = all;
+    to.channels = static_cast<int>(std::min(plan.width, all - channel));
+    to.past_cache = plan.past_cache;
+    for (std::int64_t at = first; at < first + count; ++at) {
+        const TilePlace place = place_of(plan.tiles, block.first + at % block.tiles);
+        const std::int64_t depth = block.depth + at / block.tiles;
         const std::int64_t pixel =
             ((place.image * extent[0] + depth) * extent[1] + place.row) * extent[2] + place.column;
-        const auto left = [](std::int64_t size, std::int64_t at) {
-            return static_cast<int>(std::min<std::int64_t>(winograd_tile, size - at));
-        };
-        winograd_kernels().output(products + tile * plan.width, plan.product_stride,
-                                  plan.bias + channel, pass.target_data + pixel * all + channel,
-                                  extent[2] * all, all, left(extent[1], place.row),
-                                  left(extent[2], place.column), channels);
+        to.pixels = pass.target_data + pixel * all + channel;
+        to.rows = left(extent[1], place.row);
+        to.columns = left(extent[2], place.column);
+        winograd_kernels().output(products + (at - first) * plan.width, stride, plan.bias + channel,
+                                  to);
     }
 }
 
-void run_task(const Plan& plan, const SharedSource& source, std::int64_t task, std::int64_t parts) {
-    const WinogradTiles& tiles = plan.tiles;
-    const std::int64_t part = task % parts, unit = task / parts;
-    const std::int64_t depth = unit / tiles.blocks * tiles.depth;
-    const std::int64_t first = unit % tiles.blocks * tiles.block;
-    const std::int64_t count = std::min(tiles.block, tiles.count - first);
-    Workspace<float> own(source.own_size());
-    Workspace<float> products(winograd_frequencies * plan.product_stride);
-    Workspace<float> zeros(plan.width);
-    std::fill_n(zeros.data(), plan.width, 0.0f);
-    const float* frequencies = source.block(unit, own.data());
-    const std::int64_t last_slice = std::min(tiles.depth, plan.phase.count[0] - depth);
-    const std::int64_t end = (part + 1) * plan.panels / parts;
-    for (std::int64_t panel = part * plan.panels / parts; panel < end; ++panel)
-        for (std::int64_t slice = 0; slice < last_slice; ++slice) {
-            multiply(plan, frequencies, panel, slice, count, zeros.data(), products.data());
-            transform_back(plan, products.data(), panel, first, count, depth + slice);
+// One block from its pixels to its results.
+void run_block(const Plan& plan, const TileBlock& block) {
+    const std::int64_t channels = plan.pass.source.channels;
+    const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
+    const std::int64_t targets = block.target_tiles(), part = even_part(targets, product_tiles);
+    const std::int64_t stride = frequency_stride(part * plan.width);
+    const std::int64_t source_size = frequencies_size(sources, channels);
+    Workspace<float> memory(source_size + winograd_frequencies * stride);
+    const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
+    float* products = memory.data() + source_size;
+    transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);
+    for (std::int64_t panel = 0; panel < plan.weight.panels(); ++panel)
+        for (std::int64_t first = 0; first < targets; first += part) {
+            const std::int64_t count = std::min(part, targets - first);
+            for (int f = 0; f < winograd_frequencies; ++f)
+                multiply(plan, block, source, f, panel, first, count, products + f * stride);
+            transform_back(plan, block, products, stride, panel, first, count);
         }
 }
 
+// One block, which may be large, in three phases.
+void run_phases(const Plan& plan, const TileBlock& block) {
+    const std::int64_t channels = plan.pass.source.channels, panels = plan.weight.panels();
+    const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
+    const std::int64_t targets = block.target_tiles();
+    const std::int64_t stride = frequency_stride(targets * plan.width);
+    Workspace<float> source_memory(frequencies_size(sources, channels));
+    Workspace<float> products(panels * winograd_frequencies * stride);
+    WinogradFrequencies source = frequencies_at(source_memory.data(), sources, channels);
+    source.past_cache = true;
+    parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
+        transform_source(plan.pass, plan.phase, plan.tiles, block, begin, end, source);
+    });
+    parallel_for(winograd_frequencies * panels, [&](std::int64_t task) {
+        const std::int64_t f = task / panels, panel = task % panels;
+        multiply(plan, block, source, static_cast<int>(f), panel, 0, targets,
+                 products.data() + (panel * winograd_frequencies + f) * stride);
+    });
+    parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t panel = 0; panel < panels; ++panel)
+            transform_back(
+                plan, block,
+                products.data() + panel * winograd_frequencies * stride + begin * plan.width,
+                stride, panel, begin, end - begin);
+    });
+}
+
+// Cuts the tiles and says whether the blocks are worked on one after the other, in phases: blocks
+// of their own read the whole weight each, phases write and read all frequencies.
+bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& tiles) {
+    const std::int64_t sources = pass.source.channels, targets = pass.target.channels;
+    const std::int64_t both = winograd_frequencies * (sources + targets);
+    const std::int64_t tile_size =
+        winograd_frequencies * strip_block * divide_up(sources, strip_block);
+    const std::int64_t batch = pass.geometry.batch, slices = phase.count[0];
+    tiles = cut_tiles(phase, batch, slices, phase_budget / both);
+    const std::int64_t all = tiles.count * slices;
+    const std::int64_t wanted = std::max(fewest_tiles, divide_up(all, enough_units));
+    const WinogradTiles own = cut_tiles(phase, batch, most_slices,
+                                        std::min({cached_source / tile_size, most_tiles, wanted}));
+    const std::int64_t weight_size = winograd_frequencies * own.depth_taps * sources * targets;
+    const bool few = own.units() < fewest_units;
+    if (few || own.units() * weight_size > phase_cost * all * both) return true;
+    tiles = own;
+    return false;
+}
+
 void run(const Pass& pass, const GatherPhase& phase) {
-    Plan plan{pass,
-              phase,
-              plan_tiles(phase, pass.geometry.batch, pass.source.channels, smallest_block),
-              conv_direct_kernels().panel,
-              0,
-              0,
-              0,
-              nullptr,
-              nullptr};
-    if (plan.tiles.count * phase.count[0] == 0) return;
-    plan.panels = (pass.target.channels + plan.width - 1) / plan.width;
-    plan.panel_size = pass.source.channels * plan.tiles.depth_taps * plan.width;
-    plan.product_stride = plan.tiles.block * plan.width + strip_block;
-    Workspace<float> weight(plan.panels * winograd_frequencies * plan.panel_size);
-    Workspace<float> bias(plan.panels * plan.width);
-    std::fill_n(bias.data(), plan.panels * plan.width, 0.0f);
-    if (pass.bias) std::copy_n(pass.bias, pass.target.channels, bias.data());
-    transform_weights(plan, weight.data());
-    plan.weight = weight.data();
-    plan.bias = bias.data();
-    const std::int64_t tasks = plan.tiles.blocks * plan.tiles.depth_blocks;
-    const std::int64_t parts =
-        std::clamp<std::int64_t>((enough_tasks + tasks - 1) / tasks, 1, plan.panels);
-    const SharedSource source(pass, phase, plan.tiles, parts > 1);
-    parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, source, task, parts); });
+    WinogradTiles tiles;
+    const bool phases = choose_phases(pass, phase, tiles);
+    if (tiles.count * tiles.slices == 0) return;
+    const WinogradWeight weight(pass, phase);
+    const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
+    Workspace<float> bias(weight.panels() * width);
+    std::fill_n(bias.data(), weight.panels() * width, 0.0f);
+    if (pass.bias) std::copy_n(pass.bias, all, bias.data());
+    const std::int64_t size = pass.geometry.batch * pass.target.pixels() * all;
+    const Plan plan{pass,
+                    phase,
+                    tiles,
+                    weight,
+                    bias.data(),
+                    width,
+                    worth_streaming(pass.target_data, size, all)};
+    if (phases)
+        for (std::int64_t unit = 0; unit < tiles.units(); ++unit) run_phases(plan, tiles.at(unit));
+    else
+        parallel_for(tiles.units(), [&](std::int64_t unit) { run_block(plan, tiles.at(unit)); });
 }
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,

@@ -1,60 +1,86 @@
-// What the Winograd passes share: the tiles of a grid, cut into blocks.
+// What the Winograd passes share: tiles cut into blocks, and the transforms into frequencies.
 //
 // A kernel of (depth, 3, 3) is transformed in its last two axes; the depth taps are summed among
-// the frequencies, where they cost four times less than in space.
+// the frequencies, where they cost four times less than in space. So a block holds the tiles of
+// several slices, slice after slice, and a tap in depth is a shift by the tiles of one slice.
 #pragma once
 
 #include "core/pool.hpp"
+#include "kernels/winograd.hpp"
 #include "ops/conv_gather.hpp"
 #include "ops/conv_pass.hpp"
 
 namespace voxelgrad {
 
-constexpr std::int64_t most_depth_taps = 16;
+struct TileBlock {
+    std::int64_t first, tiles;   // of each slice
+    std::int64_t depth, slices;  // first target slice; target slices
 
-struct WinogradTiles {
-    std::int64_t rows, columns;  // tiles of an image
-    std::int64_t count;          // of all images
-    std::int64_t block;          // tiles of a block
-    std::int64_t depth, slices;  // target slices of a block; source slices that they need
-    std::int64_t blocks, depth_blocks;
-    std::int64_t depth_taps;
-
-    std::int64_t frequency_size(std::int64_t channels) const;  // floats of one frequency
+    std::int64_t target_tiles() const { return tiles * slices; }
+    std::int64_t source_tiles(std::int64_t depth_taps) const {
+        return tiles * (slices + depth_taps - 1);
+    }
 };
 
-// Tiles of `phase` in blocks that the caches hold, for sources of `channels`; never fewer than
-// `smallest` tiles in a block, where there are so many.
-WinogradTiles plan_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t channels,
-                         std::int64_t smallest);
+struct WinogradTiles {
+    std::int64_t rows, columns;       // of an image
+    std::int64_t count;               // of all images, in one slice
+    std::int64_t slices, depth_taps;  // target slices; taps of the kernel in depth
+    std::int64_t block, depth;        // tiles and target slices of the largest block
+    std::int64_t blocks, depth_blocks;
 
-// Where a block's tile lies: image and the index of its first target pixel.
+    std::int64_t units() const { return blocks * depth_blocks; }
+    TileBlock at(std::int64_t unit) const;
+    std::int64_t most_source_tiles() const { return block * (depth + depth_taps - 1); }
+    std::int64_t most_target_tiles() const { return block * depth; }
+};
+
+// Cuts the tiles of `phase` into even blocks of at most `most_slices` target slices and about
+// `most_tiles` source tiles.
+WinogradTiles cut_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t most_slices,
+                        std::int64_t most_tiles);
+
+// Where a tile lies: image and the index of its first target pixel.
 struct TilePlace {
     std::int64_t image, row, column;
 };
 TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile);
 
-// The source patches of blocks of tiles, all slices of their depth block, transformed:
-// [frequency][channel block][slice][tile][16]. Blocks that several tasks read are computed once,
-// before the tasks run; otherwise each task transforms its block into memory of its own.
-class SharedSource {
- public:
-    SharedSource(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
-                 bool wanted);
+// Floats between frequencies that hold `size` each: an odd number of cache lines, since the 36
+// frequencies of a tile must not fall on the same cache sets.
+std::int64_t frequency_stride(std::int64_t size);
 
-    // The frequencies of unit = depth block * blocks + block; computed into `own` unless shared.
-    const float* block(std::int64_t unit, float* own) const;
-    std::int64_t own_size() const { return wanted_ ? 1 : block_size_; }
+// The frequencies of `tiles` tiles at `data`: [frequency][channel block][tile][16].
+WinogradFrequencies frequencies_at(float* data, std::int64_t tiles, std::int64_t channels);
+std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels);
+
+// Transforms source tiles [begin, end) of a block.
+void transform_source(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
+                      const TileBlock& block, std::int64_t begin, std::int64_t end,
+                      const WinogradFrequencies& to);
+// Transforms tiles [begin, end) of a block of the target's gradient.
+void transform_gradient(const Side& target, const float* gradient, const WinogradTiles& tiles,
+                        const TileBlock& block, std::int64_t begin, std::int64_t end,
+                        const WinogradFrequencies& to);
+
+// The weight in frequencies, by panels of target channels.
+class WinogradWeight {
+ public:
+    WinogradWeight(const Pass& pass, const GatherPhase& phase);
+
+    std::int64_t panels() const { return panels_; }
+    std::int64_t stride() const { return stride_; }
+    // [depth tap][source channel][panel]
+    const float* at(std::int64_t panel, std::int64_t frequency) const {
+        return data_.data() + (panel * winograd_frequencies + frequency) * stride_;
+    }
 
  private:
-    void transform(std::int64_t unit, float* frequencies) const;
+    void transform(const Pass& pass, const GatherPhase& phase, std::int64_t panel,
+                   std::int64_t start) const;
 
-    const Pass& pass_;
-    const GatherPhase& phase_;
-    const WinogradTiles& tiles_;
-    bool wanted_;
-    std::int64_t block_size_;
-    Workspace<float> shared_;
+    std::int64_t depth_taps_, panels_, stride_;
+    Workspace<float> data_;
 };
 
 bool winograd_accepts(const ConvGeometry& geometry);

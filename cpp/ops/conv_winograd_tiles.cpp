@@ -1,92 +1,80 @@
 #include <algorithm>
 
-#include "core/parallel_for.hpp"
 #include "core/split.hpp"
 #include "kernels/conv_direct.hpp"
-#include "kernels/winograd.hpp"
 #include "ops/conv_winograd.hpp"
 
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t budget = 192 * 1024;  // floats of a block's frequencies: 768 KiB
-constexpr std::int64_t largest_block = 56;
-constexpr std::int64_t deepest_block = 8;
+// How a patch of pixels becomes frequencies.
+struct PatchTransform {
+    decltype(WinogradKernels::input) kernel;
+    int size;                    // of the patch, pixels on a side
+    const std::int64_t* extent;  // of the grid
+    std::int64_t channels;
 
-// Copies the 6x6 patch at (row, column), 16 channels, with zeros where it leaves the image.
-void copy_patch(const float* slice, const std::int64_t* extent, std::int64_t pixel_stride,
-                std::int64_t row, std::int64_t column, std::int64_t channels, float* patch) {
-    std::fill_n(patch, winograd_frequencies * strip_block, 0.0f);
-    const std::int64_t last_row = std::min<std::int64_t>(winograd_patch, extent[1] - row);
-    const std::int64_t last_column = std::min<std::int64_t>(winograd_patch, extent[2] - column);
-    for (std::int64_t r = std::max<std::int64_t>(0, -row); r < last_row; ++r)
-        for (std::int64_t c = std::max<std::int64_t>(0, -column); c < last_column; ++c)
-            std::copy_n(slice + ((row + r) * extent[2] + column + c) * pixel_stride, channels,
-                        patch + (r * winograd_patch + c) * strip_block);
+    // The patch at (row, column) of a slice, which may lie partly outside.
+    void apply(const float* slice, std::int64_t row, std::int64_t column,
+               const WinogradFrequencies& to) const {
+        const auto first = [](std::int64_t at) {
+            return static_cast<int>(std::max<std::int64_t>(0, -at));
+        };
+        const auto last = [&](std::int64_t at, std::int64_t end) {
+            return static_cast<int>(std::min<std::int64_t>(size, end - at));
+        };
+        kernel({slice + (row * extent[2] + column) * channels, extent[2] * channels, channels,
+                channels, first(row), last(row, extent[1]), first(column), last(column, extent[2])},
+               to);
+    }
+};
+
+void clear_tile(const WinogradFrequencies& tile, std::int64_t channels) {
+    for (int f = 0; f < winograd_frequencies; ++f)
+        for (std::int64_t b = 0; b < divide_up(channels, strip_block); ++b)
+            std::fill_n(tile.data + f * tile.stride + b * tile.block_stride, strip_block, 0.0f);
 }
 
-// Transforms tiles [first, first + count) for the depth block that starts at target slice `depth`.
-void transform_source(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
-                      std::int64_t first, std::int64_t count, std::int64_t depth,
-                      float* frequencies) {
-    const std::int64_t all = pass.source.channels, stride = tiles.frequency_size(all);
-    const std::int64_t* extent = pass.source.extent;
-    const auto kernel = winograd_kernels().input;
-    alignas(64) float patch[winograd_frequencies * strip_block];
-    for (std::int64_t start = 0; start < all; start += strip_block) {
-        const std::int64_t channels = std::min(strip_block, all - start);
-        for (std::int64_t at = 0; at < tiles.slices * count; ++at) {
-            const std::int64_t slice = at / count, tile = at % count;
-            float* out =
-                frequencies +
-                ((start / strip_block * tiles.slices + slice) * tiles.block + tile) * strip_block;
-            const TilePlace place = place_of(tiles, first + tile);
-            const std::int64_t d = depth + slice + phase.low[0];
-            const std::int64_t row = place.row + phase.low[1], column = place.column + phase.low[2];
-            if (d < 0 || d >= extent[0]) {
-                for (int f = 0; f < winograd_frequencies; ++f)
-                    std::fill_n(out + f * stride, strip_block, 0.0f);
-                continue;
-            }
-            const float* source = pass.source_data +
-                                  (place.image * extent[0] + d) * extent[1] * extent[2] * all +
-                                  start;
-            const bool whole = channels == strip_block && row >= 0 && column >= 0 &&
-                               row + winograd_patch <= extent[1] &&
-                               column + winograd_patch <= extent[2];
-            if (whole) {
-                kernel(source + (row * extent[2] + column) * all, extent[2] * all, all, out,
-                       stride);
-            } else {
-                copy_patch(source, extent, all, row, column, channels, patch);
-                kernel(patch, winograd_patch * strip_block, strip_block, out, stride);
-            }
+// Transforms tiles [begin, end) of a block whose first pixels lie `low` from the target's.
+void transform_tiles(const PatchTransform& transform, const float* data, const std::int64_t* low,
+                     const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
+                     std::int64_t end, const WinogradFrequencies& to) {
+    const std::int64_t* extent = transform.extent;
+    for (std::int64_t at = begin; at < end; ++at) {
+        const TilePlace place = place_of(tiles, block.first + at % block.tiles);
+        const std::int64_t depth = block.depth + at / block.tiles + low[0];
+        WinogradFrequencies tile = to;
+        tile.data += at * strip_block;
+        if (depth < 0 || depth >= extent[0]) {
+            clear_tile(tile, transform.channels);
+            continue;
         }
+        const float* slice =
+            data + (place.image * extent[0] + depth) * extent[1] * extent[2] * transform.channels;
+        transform.apply(slice, place.row + low[1], place.column + low[2], tile);
     }
+    if (to.past_cache) winograd_kernels().fence();
 }
 
 }  // namespace
 
-std::int64_t WinogradTiles::frequency_size(std::int64_t channels) const {
-    // An odd number of cache lines: the 36 frequencies of a tile must not fall on the same cache
-    // sets.
-    return divide_up(channels, strip_block) * slices * block * strip_block / 32 * 32 + strip_block;
+TileBlock WinogradTiles::at(std::int64_t unit) const {
+    const std::int64_t first = unit % blocks * block, from = unit / blocks * depth;
+    return {first, std::min(block, count - first), from, std::min(depth, slices - from)};
 }
 
-WinogradTiles plan_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t channels,
-                         std::int64_t smallest) {
+WinogradTiles cut_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t most_slices,
+                        std::int64_t most_tiles) {
     WinogradTiles tiles{};
     tiles.rows = divide_up(phase.count[1], winograd_tile);
     tiles.columns = divide_up(phase.count[2], winograd_tile);
     tiles.count = batch * tiles.rows * tiles.columns;
+    tiles.slices = phase.count[0];
     tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
-    tiles.depth = tiles.depth_taps == 1 ? 1 : even_part(phase.count[0], deepest_block);
-    tiles.depth_blocks = divide_up(phase.count[0], tiles.depth);
-    tiles.slices = tiles.depth + tiles.depth_taps - 1;
-    const std::int64_t per_tile =
-        winograd_frequencies * strip_block * tiles.slices * divide_up(channels, strip_block);
-    const std::int64_t wanted = std::max(std::min(budget / per_tile, largest_block), smallest);
-    tiles.block = even_part(tiles.count, wanted);
+    tiles.depth = even_part(tiles.slices, most_slices);
+    tiles.depth_blocks = divide_up(tiles.slices, tiles.depth);
+    const std::int64_t source_slices = tiles.depth + tiles.depth_taps - 1;
+    tiles.block = even_part(tiles.count, std::max<std::int64_t>(1, most_tiles / source_slices));
     tiles.blocks = divide_up(tiles.count, tiles.block);
     return tiles;
 }
@@ -97,35 +85,39 @@ TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile) {
             in_image % tiles.columns * winograd_tile};
 }
 
-SharedSource::SharedSource(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
-                           bool wanted)
-    : pass_(pass),
-      phase_(phase),
-      tiles_(tiles),
-      wanted_(wanted),
-      block_size_(winograd_frequencies * tiles.frequency_size(pass.source.channels)),
-      shared_(wanted ? tiles.blocks * tiles.depth_blocks * block_size_ : 1) {
-    if (!wanted) return;
-    parallel_for(tiles.blocks * tiles.depth_blocks,
-                 [&](std::int64_t unit) { transform(unit, shared_.data() + unit * block_size_); });
+std::int64_t frequency_stride(std::int64_t size) {
+    return divide_up(size, 2 * strip_block) * 2 * strip_block + strip_block;
 }
 
-void SharedSource::transform(std::int64_t unit, float* frequencies) const {
-    const std::int64_t first = unit % tiles_.blocks * tiles_.block;
-    const std::int64_t count = std::min(tiles_.block, tiles_.count - first);
-    const std::int64_t depth = unit / tiles_.blocks * tiles_.depth;
-    transform_source(pass_, phase_, tiles_, first, count, depth, frequencies);
+WinogradFrequencies frequencies_at(float* data, std::int64_t tiles, std::int64_t channels) {
+    const std::int64_t block_stride = tiles * strip_block;
+    return {data, frequency_stride(divide_up(channels, strip_block) * block_stride), block_stride,
+            false};
 }
 
-const float* SharedSource::block(std::int64_t unit, float* own) const {
-    if (wanted_) return shared_.data() + unit * block_size_;
-    transform(unit, own);
-    return own;
+std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels) {
+    return winograd_frequencies * frequencies_at(nullptr, tiles, channels).stride;
+}
+
+void transform_source(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
+                      const TileBlock& block, std::int64_t begin, std::int64_t end,
+                      const WinogradFrequencies& to) {
+    const PatchTransform transform{winograd_kernels().input, winograd_patch, pass.source.extent,
+                                   pass.source.channels};
+    transform_tiles(transform, pass.source_data, phase.low, tiles, block, begin, end, to);
+}
+
+void transform_gradient(const Side& target, const float* gradient, const WinogradTiles& tiles,
+                        const TileBlock& block, std::int64_t begin, std::int64_t end,
+                        const WinogradFrequencies& to) {
+    const std::int64_t low[conv_axes] = {0, 0, 0};
+    const PatchTransform transform{winograd_kernels().gradient, winograd_tile, target.extent,
+                                   target.channels};
+    transform_tiles(transform, gradient, low, tiles, block, begin, end, to);
 }
 
 bool winograd_accepts(const ConvGeometry& g) {
-    bool fits =
-        g.groups == 1 && g.stride[0] == 1 && g.dilation[0] == 1 && g.kernel[0] <= most_depth_taps;
+    bool fits = g.groups == 1 && g.stride[0] == 1 && g.dilation[0] == 1;
     for (int axis = 1; axis < conv_axes; ++axis)
         fits = fits && g.kernel[axis] == winograd_kernel && g.stride[axis] == 1 &&
                g.dilation[axis] == 1;

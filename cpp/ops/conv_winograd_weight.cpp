@@ -2,141 +2,175 @@
 // and summed over all tiles; only the sums are transformed back.
 //
 // Blocks of tiles are dealt to chunks that the geometry alone decides; each chunk sums into a
-// partial gradient of its own, and these are added in the order of the chunks.
+// partial gradient of its own, and these are added in the order of the chunks. Where the gradient
+// is too large for that, tiles are transformed first and multiplied afterwards, by tasks that own a
+// part of the gradient each.
 #include <algorithm>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
-#include "kernels/conv_weight.hpp"
-#include "kernels/winograd.hpp"
+#include "core/split.hpp"
+#include "kernels/winograd_product.hpp"
 #include "ops/conv_winograd.hpp"
 
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t enough_tasks = 16;
-constexpr std::int64_t partial_budget = std::int64_t{10} << 20;  // floats of all partial gradients
-constexpr std::int64_t smallest_block = 128;  // tiles: the sums are read and written once a block
+constexpr std::int64_t enough_chunks = 16;
+constexpr std::int64_t cached_block = 256 * 1024;        // floats of a block's frequencies
+constexpr std::int64_t cached_gradient = 300 * 1024;     // floats of a partial gradient
+constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
+constexpr std::int64_t most_tiles = 112, most_slices = 8;
+constexpr std::int64_t product_tiles = 128;  // multiplied at a time: they stay in the first cache
+constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
+constexpr std::int64_t sum_grain = 1 << 14;
 
+// The sums are rows over the channels that lie side by side in the weight ("right"), one for each
+// channel of the other side ("left").
 struct Plan {
     const Pass& pass;
     const GatherPhase& phase;
     const float* coarse;
     WinogradTiles tiles;
-    std::int64_t width, panels, blocks;  // of the coarse channels; channel blocks of the fine ones
-    std::int64_t block_size;             // floats of (channel block, depth tap): 16 x width
-    std::int64_t frequency_size;         // floats of one frequency of one panel's gradient
-    std::int64_t units, chunks;
+    std::int64_t width;  // of a panel of right channels
+    std::int64_t left_channels, left_blocks, right_channels, right_panels;
+    bool right_is_fine;
 
-    std::int64_t panel_size() const { return winograd_frequencies * frequency_size; }
+    std::int64_t block_size;  // of sums: [depth tap][16][width]
+    std::int64_t stride;      // of a frequency: [right panel][left block]
+
+    std::int64_t block_at(std::int64_t panel, std::int64_t block) const {
+        return (panel * left_blocks + block) * block_size;
+    }
+    std::int64_t size() const { return winograd_frequencies * stride; }
 };
 
-// Transforms the coarse tiles of one slice and panel: [frequency][tile][width].
-void transform_coarse(const Plan& plan, std::int64_t first, std::int64_t count, std::int64_t depth,
-                      std::int64_t panel, std::int64_t stride, float* frequencies) {
-    const std::int64_t all = plan.pass.target.channels, channel = panel * plan.width;
-    const int channels = static_cast<int>(std::min(plan.width, all - channel));
-    const std::int64_t* extent = plan.pass.target.extent;
-    Workspace<float> tile_pixels(winograd_tile * winograd_tile * plan.width);
-    for (std::int64_t tile = 0; tile < count; ++tile) {
-        const TilePlace place = place_of(plan.tiles, first + tile);
-        const std::int64_t columns =
-            std::min<std::int64_t>(winograd_tile, extent[2] - place.column);
-        std::fill_n(tile_pixels.data(), winograd_tile * winograd_tile * plan.width, 0.0f);
-        for (std::int64_t row = 0; row < winograd_tile && place.row + row < extent[1]; ++row) {
-            const std::int64_t pixel =
-                ((place.image * extent[0] + depth) * extent[1] + place.row + row) * extent[2] +
-                place.column;
-            conv_weight_kernels().pack(plan.coarse + pixel * all + channel, all,
-                                       tile_pixels.data() + row * winograd_tile * plan.width,
-                                       columns, channels);
+// Adds the products of a block's tiles [first, first + count) for one frequency and panel to the
+// sums, or writes the first ones.
+void add_products(const Plan& plan, const TileBlock& block, const WinogradFrequencies& fine,
+                  const WinogradFrequencies& coarse, int frequency, std::int64_t panel,
+                  std::int64_t first, std::int64_t count, bool add, float* sums) {
+    const WinogradFrequencies& left = plan.right_is_fine ? coarse : fine;
+    const WinogradFrequencies& right = plan.right_is_fine ? fine : coarse;
+    const std::int64_t channel = panel * plan.width;
+    const float* left_data = left.data + frequency * left.stride + first * strip_block;
+    const float* right_data = right.data + frequency * right.stride +
+                              channel / strip_block * right.block_stride + channel % strip_block +
+                              first * strip_block;
+    WinogradGradient gradient{};
+    gradient.right_block = right.block_stride;
+    gradient.tiles = count;
+    gradient.whole_panel = plan.right_channels - channel > plan.width / 2;
+    gradient.add = add;
+    gradient.sums = sums + frequency * plan.stride + plan.block_at(panel, 0);
+    for (std::int64_t b = 0; b < plan.left_blocks; ++b)
+        for (std::int64_t tap = 0; tap < plan.tiles.depth_taps; ++tap) {
+            const std::int64_t shift = tap * block.tiles * strip_block;
+            gradient.left = left_data + b * left.block_stride + (plan.right_is_fine ? 0 : shift);
+            gradient.right = right_data + (plan.right_is_fine ? shift : 0);
+            gradient.left_channels =
+                static_cast<int>(std::min(strip_block, plan.left_channels - b * strip_block));
+            winograd_product_kernels().gradient(gradient);
+            gradient.sums += strip_block * plan.width;
         }
-        winograd_kernels().gradient(tile_pixels.data(), frequencies + tile * plan.width, stride);
-    }
 }
 
-// Adds the products of one slice of a block to one panel's partial gradient, or writes the first
-// ones.
-void add_products(const Plan& plan, const float* fine, const float* coarse,
-                  std::int64_t coarse_stride, std::int64_t slice, std::int64_t count,
-                  std::int64_t panel, bool first, float* sums) {
+// One chunk of the blocks.
+void run_chunk(const Plan& plan, std::int64_t first_unit, std::int64_t end_unit, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
-    const std::int64_t zero = 0, channels = plan.pass.source.channels;
-    ConvWeightBlock block{};
-    block.add = !first;
-    block.row_offset = &zero;
-    block.rows = 1;
-    block.pixels = count;
-    block.coarse_channels =
-        static_cast<int>(std::min(plan.width, plan.pass.target.channels - panel * plan.width));
-    for (int f = 0; f < winograd_frequencies; ++f)
-        for (std::int64_t b = 0; b < plan.blocks; ++b)
-            for (std::int64_t tap = 0; tap < tiles.depth_taps; ++tap) {
-                block.channels =
-                    static_cast<int>(std::min(strip_block, channels - b * strip_block));
-                block.coarse = coarse + f * coarse_stride;
-                block.strip = fine + f * tiles.frequency_size(channels) +
-                              (b * tiles.slices + slice + tap) * tiles.block * strip_block;
-                block.sums =
-                    sums + f * plan.frequency_size + (b * tiles.depth_taps + tap) * plan.block_size;
-                conv_weight_kernels().block(block);
-            }
-}
-
-// One chunk of the blocks for a range of panels.
-void run_task(const Plan& plan, const SharedSource& source, std::int64_t chunk,
-              std::int64_t first_panel, std::int64_t last_panel, float* partial) {
-    const WinogradTiles& tiles = plan.tiles;
-    float* gradient = partial + chunk * plan.panels * plan.panel_size();
-    const std::int64_t coarse_stride = tiles.block * plan.width + strip_block;
-    Workspace<float> own(source.own_size());
-    Workspace<float> coarse(winograd_frequencies * coarse_stride);
-    const std::int64_t first_unit = chunk * plan.units / plan.chunks;
-    const std::int64_t end_unit = (chunk + 1) * plan.units / plan.chunks;
+    const Side &source = plan.pass.source, &target = plan.pass.target;
+    const std::int64_t fine_size = frequencies_size(tiles.most_source_tiles(), source.channels);
+    Workspace<float> memory(fine_size +
+                            frequencies_size(tiles.most_target_tiles(), target.channels));
     for (std::int64_t unit = first_unit; unit < end_unit; ++unit) {
-        const std::int64_t first = unit % tiles.blocks * tiles.block;
-        const std::int64_t count = std::min(tiles.block, tiles.count - first);
-        const std::int64_t depth = unit / tiles.blocks * tiles.depth;
-        const float* fine = source.block(unit, own.data());
-        const std::int64_t slices = std::min(tiles.depth, plan.phase.count[0] - depth);
-        for (std::int64_t panel = first_panel; panel < last_panel; ++panel)
-            for (std::int64_t slice = 0; slice < slices; ++slice) {
-                transform_coarse(plan, first, count, depth + slice, panel, coarse_stride,
-                                 coarse.data());
-                add_products(plan, fine, coarse.data(), coarse_stride, slice, count, panel,
-                             unit == first_unit && slice == 0,
-                             gradient + panel * plan.panel_size());
-            }
+        const TileBlock block = tiles.at(unit);
+        const std::int64_t sources = block.source_tiles(tiles.depth_taps);
+        const std::int64_t targets = block.target_tiles();
+        const auto fine = frequencies_at(memory.data(), sources, source.channels);
+        const auto coarse = frequencies_at(memory.data() + fine_size, targets, target.channels);
+        transform_source(plan.pass, plan.phase, tiles, block, 0, sources, fine);
+        transform_gradient(target, plan.coarse, tiles, block, 0, targets, coarse);
+        for (int f = 0; f < winograd_frequencies; ++f)
+            for (std::int64_t panel = 0; panel < plan.right_panels; ++panel)
+                add_products(plan, block, fine, coarse, f, panel, 0, targets, unit != first_unit,
+                             sums);
     }
 }
 
-// Adds the partial gradients of one (panel, channel block, depth tap, channel), transforms the sum
-// back and puts it in weight order.
-void combine(const Plan& plan, std::int64_t panel, std::int64_t block, std::int64_t channel,
-             const float* partial, float* grad_weight) {
+// One block, which may be large, in two phases.
+void run_phases(const Plan& plan, const TileBlock& block, bool add, float* sums) {
+    const WinogradTiles& tiles = plan.tiles;
+    const Side &source = plan.pass.source, &target = plan.pass.target;
+    const std::int64_t sources = block.source_tiles(tiles.depth_taps);
+    const std::int64_t targets = block.target_tiles();
+    Workspace<float> fine_memory(frequencies_size(sources, source.channels));
+    Workspace<float> coarse_memory(frequencies_size(targets, target.channels));
+    auto fine = frequencies_at(fine_memory.data(), sources, source.channels);
+    auto coarse = frequencies_at(coarse_memory.data(), targets, target.channels);
+    fine.past_cache = coarse.past_cache = true;
+    parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
+        transform_source(plan.pass, plan.phase, tiles, block, begin, end, fine);
+    });
+    parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
+        transform_gradient(target, plan.coarse, tiles, block, begin, end, coarse);
+    });
+    const std::int64_t part = even_part(targets, product_tiles);
+    parallel_for(winograd_frequencies * plan.right_panels, [&](std::int64_t task) {
+        const int f = static_cast<int>(task / plan.right_panels);
+        for (std::int64_t first = 0; first < targets; first += part)
+            add_products(plan, block, fine, coarse, f, task % plan.right_panels, first,
+                         std::min(part, targets - first), add || first > 0, sums);
+    });
+}
+
+// Adds the partial gradients to the first one, in order.
+void add_chunks(const Plan& plan, std::int64_t chunks, float* partial) {
+    parallel_for_ranges(plan.size(), sum_grain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
+            const float* more = partial + chunk * plan.size();
+            for (std::int64_t i = begin; i < end; ++i) partial[i] += more[i];
+        }
+    });
+}
+
+// Transforms the sums of one block back and puts them in weight order.
+void transform_back(const Plan& plan, std::int64_t panel, std::int64_t block, const float* sums,
+                    float* grad_weight) {
     const ConvGeometry& g = plan.pass.geometry;
     constexpr int plane = winograd_kernel * winograd_kernel;
-    Workspace<float> sums(winograd_frequencies * plan.width), taps(plane * plan.width);
-    const std::int64_t first = panel * plan.width;
-    const std::int64_t valid = std::min(plan.width, g.coarse_channels - first);
-    for (std::int64_t depth = 0; depth < plan.tiles.depth_taps; ++depth) {
-        const float* source = partial + panel * plan.panel_size() +
-                              (block * plan.tiles.depth_taps + depth) * plan.block_size +
-                              channel * plan.width;
-        for (int f = 0; f < winograd_frequencies; ++f)
-            for (std::int64_t k = 0; k < plan.width; ++k) {
-                float sum = source[f * plan.frequency_size + k];
-                for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
-                    sum += source[chunk * plan.panels * plan.panel_size() +
-                                  f * plan.frequency_size + k];
-                sums[f * plan.width + k] = sum;
-            }
-        winograd_kernels().weight_gradient(sums.data(), plan.width, taps.data());
-        for (int t = 0; t < plane; ++t)
-            for (std::int64_t k = 0; k < valid; ++k)
-                grad_weight[g.weight_index(0, first + k, block * strip_block + channel,
-                                           depth * plane + t)] = taps[t * plan.width + k];
+    const std::int64_t right = panel * plan.width;
+    const auto valid = static_cast<int>(std::min(plan.width, plan.right_channels - right));
+    const float* source = sums + plan.block_at(panel, block);
+    for (std::int64_t row = 0; row < plan.tiles.depth_taps * strip_block;
+         ++row, source += plan.width) {
+        const std::int64_t left = block * strip_block + row % strip_block;
+        if (left >= plan.left_channels) continue;
+        float* taps[plane];
+        for (int t = 0; t < plane; ++t) {
+            const std::int64_t tap = row / strip_block * plane + t;
+            taps[t] = grad_weight + (plan.right_is_fine ? g.weight_index(0, left, right, tap)
+                                                        : g.weight_index(0, right, left, tap));
+        }
+        winograd_kernels().weight_gradient(source, plan.stride, taps, valid);
     }
+}
+
+Plan make_plan(const Pass& pass, const GatherPhase& phase, const float* coarse) {
+    const ConvGeometry& g = pass.geometry;
+    Plan plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
+              0,    !g.transposed, 0,      0};
+    plan.left_channels = plan.right_is_fine ? g.coarse_channels : g.fine_channels;
+    plan.right_channels = plan.right_is_fine ? g.fine_channels : g.coarse_channels;
+    plan.left_blocks = divide_up(plan.left_channels, strip_block);
+    plan.right_panels = divide_up(plan.right_channels, plan.width);
+    const std::int64_t tile_size =
+        winograd_frequencies * strip_block *
+        (divide_up(g.fine_channels, strip_block) + divide_up(g.coarse_channels, strip_block));
+    plan.tiles =
+        cut_tiles(phase, g.batch, most_slices, std::min(cached_block / tile_size, most_tiles));
+    plan.block_size = plan.tiles.depth_taps * strip_block * plan.width;
+    plan.stride = frequency_stride(plan.block_at(plan.right_panels, 0));
+    return plan;
 }
 
 }  // namespace
@@ -145,43 +179,30 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, con
                                    float* grad_weight) {
     const Pass pass = forward_pass(g, fine, nullptr, nullptr, nullptr);
     const GatherPhase phase = gather_coarse_from_fine(g);
-    Plan plan{pass,
-              phase,
-              coarse,
-              plan_tiles(phase, g.batch, g.fine_channels, smallest_block),
-              conv_weight_kernels().panel,
-              0,
-              0,
-              0,
-              0,
-              0,
-              1};
-    const WinogradTiles& tiles = plan.tiles;
-    plan.panels = (g.coarse_channels + plan.width - 1) / plan.width;
-    plan.blocks = (g.fine_channels + strip_block - 1) / strip_block;
-    plan.block_size = strip_block * plan.width;
-    plan.frequency_size = plan.blocks * tiles.depth_taps * plan.block_size;
-    plan.units = tiles.blocks * tiles.depth_blocks;
-    if (plan.units == 0) {
+    Plan plan = make_plan(pass, phase, coarse);
+    if (plan.tiles.count * plan.tiles.slices == 0) {
         std::fill_n(grad_weight, g.weight_size(), 0.0f);
         return;
     }
-    const std::int64_t affordable = partial_budget / (plan.panels * plan.panel_size());
-    plan.chunks = std::clamp<std::int64_t>(std::min(enough_tasks, affordable), 1, plan.units);
-    Workspace<float> partial(plan.chunks * plan.panels * plan.panel_size());
-    const std::int64_t parts =
-        std::clamp<std::int64_t>((enough_tasks + plan.chunks - 1) / plan.chunks, 1, plan.panels);
-    const SharedSource source(pass, phase, tiles, parts > 1);
-    parallel_for(plan.chunks * parts, [&](std::int64_t task) {
-        const std::int64_t part = task % parts;
-        run_task(plan, source, task / parts, part * plan.panels / parts,
-                 (part + 1) * plan.panels / parts, partial.data());
-    });
-    parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
-        const std::int64_t block = at % plan.blocks;
-        const std::int64_t channels = std::min(strip_block, g.fine_channels - block * strip_block);
-        for (std::int64_t c = 0; c < channels; ++c)
-            combine(plan, at / plan.blocks, block, c, partial.data(), grad_weight);
+    const bool phases = plan.size() > cached_gradient || plan.tiles.units() < enough_chunks;
+    const std::int64_t chunks = phases ? 1 : enough_chunks;
+    Workspace<float> partial(chunks * plan.size());
+    if (phases) {
+        const std::int64_t both = winograd_frequencies * (g.fine_channels + g.coarse_channels);
+        plan.tiles = cut_tiles(phase, g.batch, phase.count[0], phase_budget / both);
+        for (std::int64_t unit = 0; unit < plan.tiles.units(); ++unit)
+            run_phases(plan, plan.tiles.at(unit), unit > 0, partial.data());
+    } else {
+        const std::int64_t units = plan.tiles.units();
+        parallel_for(chunks, [&](std::int64_t chunk) {
+            run_chunk(plan, chunk * units / chunks, (chunk + 1) * units / chunks,
+                      partial.data() + chunk * plan.size());
+        });
+        add_chunks(plan, chunks, partial.data());
+    }
+    parallel_for(plan.right_panels * plan.left_blocks, [&](std::int64_t task) {
+        transform_back(plan, task / plan.left_blocks, task % plan.left_blocks, partial.data(),
+                       grad_weight);
     });
 }
 

@@ -7,7 +7,8 @@ namespace voxelgrad {
 
 // output[i] = input[i] / (1 - p) if uniform(seed, i) >= p, else 0; forward and backward alike.
 // uniform is the top 24 bits of splitmix64(seed + (i + 1) * 0x9E3779B97F4A7C15), times 2^-24.
-// Output may be the input.
-void dropout(View<const float> input, View<float> output, double p, std::uint64_t seed);
+// float or bf16; output may be the input.
+template <class T>
+void dropout(View<const T> input, View<T> output, double p, std::uint64_t seed);
 
 }  // namespace voxelgrad

@@ -2,7 +2,7 @@
 //
 // mode nearest: output position i shows input position floor(i * in / out). mode linear: it weighs
 // the two neighbours of (i + 1/2) * in / out - 1/2, or of i * (in - 1) / (out - 1) with
-// align_corners. The backward pass gathers, with the same weights.
+// align_corners. The backward pass gathers, with the same weights. float or bf16.
 #pragma once
 
 #include <string>
@@ -11,9 +11,11 @@
 
 namespace voxelgrad {
 
-void interpolate_forward(View<const float> input, View<float> output, const std::string& mode,
+template <class T>
+void interpolate_forward(View<const T> input, View<T> output, const std::string& mode,
                          bool align_corners);
-void interpolate_backward(View<const float> grad_output, View<float> grad_input,
-                          const std::string& mode, bool align_corners);
+template <class T>
+void interpolate_backward(View<const T> grad_output, View<T> grad_input, const std::string& mode,
+                          bool align_corners);
 
 }  // namespace voxelgrad

@@ -7,15 +7,14 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/streaming.hpp"
-#include "kernels/norm.hpp"
 
 namespace voxelgrad {
 namespace {
 
 using std::int64_t;
 
-constexpr int64_t vector = 16;               // floats, of the widest instruction set
-constexpr int64_t chunk_elements = 1 << 15;  // 128 KiB: small enough for L2
+constexpr int64_t vector = 32;               // whole vectors, and whole cache lines of bf16
+constexpr int64_t chunk_elements = 1 << 15;  // 128 KiB of float: small enough for L2
 constexpr int64_t chunk_rows = 16;           // at least, so that sums stay few
 
 // Channels repeated until they fill whole vectors and enough of them.
@@ -92,28 +91,36 @@ class ChannelSums {
     Workspace<double> totals_, partial_;
 };
 
-// Factors of every column of the pattern.
+// Factors of every column of the pattern: those of the map, and of the gradient through mean and
+// variance.
 struct Columns {
-    explicit Columns(const Pattern& p)
+    Columns(const Pattern& p, const NormAffine& affine)
         : pattern(p),
-          memory(4 * p.period),
+          activation(affine.activation),
+          alpha(affine.alpha),
+          memory(5 * p.period),
           mean(memory.data()),
           scale(mean + p.period),
           shift(scale + p.period),
-          slope(shift + p.period) {
-        std::fill(mean, mean + 4 * p.period, 0.0f);
+          slope(shift + p.period),
+          offset(slope + p.period) {
+        std::fill(mean, mean + 5 * p.period, 0.0f);
     }
 
     // After the first `channels` of each have been set.
     void repeat() {
-        for (float* column : {mean, scale, shift, slope})
+        for (float* column : {mean, scale, shift, slope, offset})
             for (int64_t c = pattern.channels; c < pattern.period; ++c)
                 column[c] = column[c - pattern.channels];
     }
 
+    NormMap map() const { return {mean, scale, shift, activation, alpha}; }
+
     Pattern pattern;
+    NormActivation activation;
+    float alpha;
     Workspace<float> memory;
-    float *mean, *scale, *shift, *slope;
+    float *mean, *scale, *shift, *slope, *offset;
 };
 
 template <class Body>
@@ -123,26 +130,39 @@ void for_group_channels(const NormProblem& problem, Body&& body) {
         for (int64_t c = g * width; c < (g + 1) * width; ++c) body(g, c);
 }
 
-void normalise_sample(const NormProblem& problem, const float* x, NormAffine affine,
-                      const float* mean, const float* invstd, float* y, Columns& columns) {
+// Sets the factors of the map for a sample.
+void set_map(const NormProblem& problem, const NormAffine& affine, const float* mean,
+             const float* invstd, Columns& columns) {
     for_group_channels(problem, [&](int64_t group, int64_t c) {
         columns.mean[c] = mean[group];
         columns.scale[c] = invstd[group] * affine.scale(c);
         columns.shift[c] = affine.shift(c);
     });
     columns.repeat();
-    const bool past_cache = worth_streaming(y, problem.sample_size(), columns.pattern.period);
+}
+
+// Whether a sample's result is written past the cache: that of the whole batch has to be large.
+template <class T>
+bool streams(const NormProblem& problem, const T* result, const Pattern& pattern) {
+    const auto address = reinterpret_cast<std::uintptr_t>(result);
+    return address % cache_line == 0 && worth_streaming<T>(nullptr, problem.size(), pattern.period);
+}
+
+template <class T>
+void normalise_sample(const NormProblem& problem, const T* x, T* y, const Columns& columns) {
+    const bool past_cache = x != y && streams(problem, y, columns.pattern);
     for_chunks_backwards(columns.pattern, problem.sample_size(), [&](int64_t begin, int64_t n) {
-        norm_kernels().normalise(x + begin, columns.mean, columns.scale, columns.shift, y + begin,
-                                 n, columns.pattern.period, past_cache);
+        norm_kernels<T>().normalise(x + begin, columns.map(), y + begin, n, columns.pattern.period,
+                                    past_cache);
     });
 }
 
 // `moments` has one channel where the problem has one group, else the problem's channels.
-void write_statistics(const NormProblem& problem, const float* x, ChannelSums& moments,
+template <class T>
+void write_statistics(const NormProblem& problem, const T* x, ChannelSums& moments,
                       int64_t group_width, float* mean, float* invstd, double eps) {
     moments.compute([&](int64_t begin, int64_t n, double* sum, double* square) {
-        norm_kernels().moments(x + begin, n, moments.period(), sum, square);
+        norm_kernels<T>().moments(x + begin, n, moments.period(), sum, square);
     });
     for (int64_t g = 0; g < problem.groups; ++g) {
         double sum = 0.0, square = 0.0;
@@ -157,12 +177,11 @@ void write_statistics(const NormProblem& problem, const float* x, ChannelSums& m
     }
 }
 
-// grad_input = invstd * (h - mean(h) - xh * mean(h * xh)), h = grad * weight, xh = the normalised
-// x, the means over a group; written as grad * scale + (x - mean) * slope + shift. `sums` are those
-// of grad and of grad * (x - mean).
-void input_gradient_sample(const NormProblem& problem, const float* grad, const float* x,
-                           NormAffine affine, const float* invstd, const ChannelSums& sums,
-                           float* result, Columns& columns) {
+// The gradient through mean and variance of a group. grad_input = invstd * (h - mean(h) -
+// xh * mean(h * xh)), h = grad * weight, xh = the normalised x, the means over a group; written as
+// grad * scale + (x - mean) * slope + offset. `sums` are those of grad and of grad * (x - mean).
+void set_statistics_gradient(const NormProblem& problem, const NormAffine& affine,
+                             const float* invstd, const ChannelSums& sums, Columns& columns) {
     const int64_t width = problem.group_channels();
     for (int64_t g = 0; g < problem.groups; ++g) {
         double sum = 0.0, product = 0.0;
@@ -172,27 +191,29 @@ void input_gradient_sample(const NormProblem& problem, const float* grad, const 
         }
         const double inverse = invstd[g], share = inverse / problem.group_size();
         for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-            columns.scale[c] = invstd[g] * affine.scale(c);
             columns.slope[c] = static_cast<float>(-share * inverse * inverse * product);
-            columns.shift[c] = static_cast<float>(-share * sum);
+            columns.offset[c] = static_cast<float>(-share * sum);
         }
     }
     columns.repeat();
-    const bool past_cache = worth_streaming(result, problem.sample_size(), columns.pattern.period);
+}
+
+template <class T>
+void input_gradient_sample(const NormProblem& problem, const T* grad, const T* x, T* result,
+                           const Columns& columns) {
+    const bool past_cache = grad != result && streams(problem, result, columns.pattern);
     for_chunks_backwards(columns.pattern, problem.sample_size(), [&](int64_t begin, int64_t n) {
-        norm_kernels().input_gradient(grad + begin, x + begin, columns.mean, columns.scale,
-                                      columns.slope, columns.shift, result + begin, n,
-                                      columns.pattern.period, past_cache);
+        norm_kernels<T>().input_gradient(grad + begin, x + begin, columns.map(), columns.slope,
+                                         columns.offset, result + begin, n, columns.pattern.period,
+                                         past_cache);
     });
 }
 
-void sum_gradients(const NormProblem& problem, const float* grad, const float* x, const float* mean,
-                   ChannelSums& sums, Columns& columns) {
-    for_group_channels(problem, [&](int64_t group, int64_t c) { columns.mean[c] = mean[group]; });
-    columns.repeat();
+template <class T>
+void sum_gradients(const T* grad, const T* x, ChannelSums& sums, const Columns& columns) {
     sums.compute([&](int64_t begin, int64_t n, double* sum, double* product) {
-        norm_kernels().gradient_sums(grad + begin, x + begin, columns.mean, n, sums.period(), sum,
-                                     product);
+        norm_kernels<T>().gradient_sums(grad + begin, x + begin, columns.map(), n, sums.period(),
+                                        sum, product);
     });
 }
 
@@ -238,50 +259,77 @@ void write_sum(const double* parts, int64_t count, int64_t step, int64_t channel
 
 }  // namespace
 
-void norm_forward(const NormProblem& problem, const float* x, NormAffine affine, float* y,
-                  float* mean, float* invstd, double eps) {
+template <class T>
+void norm_forward(const NormProblem& problem, const T* x, NormAffine affine, T* y, float* mean,
+                  float* invstd, double eps) {
     // With a single group the sums run over the sample as if it had one channel.
     const int64_t width = problem.groups == 1 ? 1 : problem.group_channels();
     SampleRanges(problem).run([&](int64_t, int64_t begin, int64_t end) {
-        Columns columns{Pattern(problem.channels)};
+        Columns columns(Pattern(problem.channels), affine);
         ChannelSums moments(Pattern(width * problem.groups), problem.sample_size());
         for (int64_t s = begin; s < end; ++s) {
             const int64_t start = s * problem.sample_size(), first = s * problem.groups;
             write_statistics(problem, x + start, moments, width, mean + first, invstd + first, eps);
-            normalise_sample(problem, x + start, affine, mean + first, invstd + first, y + start,
-                             columns);
+            set_map(problem, affine, mean + first, invstd + first, columns);
+            normalise_sample(problem, x + start, y + start, columns);
         }
     });
 }
 
-void norm_apply(const NormProblem& problem, const float* x, NormAffine affine, const float* mean,
-                const float* invstd, float* y) {
-    Columns columns{Pattern(problem.channels)};
-    normalise_sample(problem, x, affine, mean, invstd, y, columns);
+template <class T>
+void norm_apply(const NormProblem& problem, const T* x, NormAffine affine, const float* mean,
+                const float* invstd, T* y) {
+    SampleRanges(problem).run([&](int64_t, int64_t begin, int64_t end) {
+        Columns columns(Pattern(problem.channels), affine);
+        for (int64_t s = begin; s < end; ++s) {
+            const int64_t start = s * problem.sample_size(), first = s * problem.groups;
+            set_map(problem, affine, mean + first, invstd + first, columns);
+            normalise_sample(problem, x + start, y + start, columns);
+        }
+    });
 }
 
-void norm_backward(const NormProblem& problem, const float* grad, const float* x, NormAffine affine,
-                   const float* mean, const float* invstd, NormGradients gradients) {
+template <class T>
+void norm_backward(const NormProblem& problem, const T* grad, const T* x, NormAffine affine,
+                   const float* mean, const float* invstd, NormGradients<T> gradients,
+                   bool through_statistics) {
     const SampleRanges ranges(problem);
     const int64_t channels = problem.channels, step = 2 * channels;
+    const bool needs_sums = through_statistics || gradients.weight || gradients.bias;
     Workspace<double> partial(ranges.count * step);  // bias, weight gradient of every range
     std::fill(partial.data(), partial.data() + ranges.count * step, 0.0);
     ranges.run([&](int64_t range, int64_t begin, int64_t end) {
-        Columns columns{Pattern(channels)};
+        Columns columns(Pattern(channels), affine);
         ChannelSums sums(columns.pattern, problem.sample_size());
         double* const bias = partial.data() + range * step;
         for (int64_t s = begin; s < end; ++s) {
             const int64_t start = s * problem.sample_size(), first = s * problem.groups;
-            sum_gradients(problem, grad + start, x + start, mean + first, sums, columns);
-            add_affine_gradients(problem, sums, invstd + first, bias, bias + channels);
+            set_map(problem, affine, mean + first, invstd + first, columns);
+            if (needs_sums) {
+                sum_gradients(grad + start, x + start, sums, columns);
+                add_affine_gradients(problem, sums, invstd + first, bias, bias + channels);
+            }
+            if (through_statistics)
+                set_statistics_gradient(problem, affine, invstd + first, sums, columns);
             if (gradients.input)
-                input_gradient_sample(problem, grad + start, x + start, affine, invstd + first,
-                                      sums, gradients.input + start, columns);
+                input_gradient_sample(problem, grad + start, x + start, gradients.input + start,
+                                      columns);
         }
     });
     if (gradients.bias) write_sum(partial.data(), ranges.count, step, channels, gradients.bias);
     if (gradients.weight)
         write_sum(partial.data() + channels, ranges.count, step, channels, gradients.weight);
 }
+
+#define VOXELGRAD_NORM_PASSES(T)                                                                   \
+    template void norm_forward(const NormProblem&, const T*, NormAffine, T*, float*, float*,       \
+                               double);                                                            \
+    template void norm_apply(const NormProblem&, const T*, NormAffine, const float*, const float*, \
+                             T*);                                                                  \
+    template void norm_backward(const NormProblem&, const T*, const T*, NormAffine, const float*,  \
+                                const float*, NormGradients<T>, bool);
+
+VOXELGRAD_NORM_PASSES(float)
+VOXELGRAD_NORM_PASSES(bf16)
 
 }  // namespace voxelgrad

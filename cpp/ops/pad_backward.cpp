@@ -22,10 +22,11 @@ WindowAxis gather_axis(const PadAxis& axis, PadMode mode) {
 
 }  // namespace
 
-void pad_backward(View<const float> grad_output, View<float> grad_input, const Dims& before,
+template <class T>
+void pad_backward(View<const T> grad_output, View<T> grad_input, const Dims& before,
                   const std::string& mode) {
     const PadMode how = pad_mode("pad_backward", mode);
-    if (how == PadMode::constant) return slice_forward(grad_output, grad_input, before);
+    if (how == PadMode::constant) return slice_forward<T>(grad_output, grad_input, before);
     const int rank = grad_input.rank;
     check(rank > 0 && grad_output.rank == rank && before.rank == rank, "pad_backward: grad_output ",
           grad_output, ", grad_input ", grad_input,
@@ -37,12 +38,12 @@ void pad_backward(View<const float> grad_output, View<float> grad_input, const D
               " elements does not fit in grad_output ", grad_output);
         if (grad_output[a] > grad_input[a]) last_padded = a;
     }
-    if (last_padded < 0) return slice_forward(grad_output, grad_input, before);
+    if (last_padded < 0) return slice_forward<T>(grad_output, grad_input, before);
 
     // One axis after the other, through two workspaces in turn.
-    Workspace<float> even(grad_output.size()), odd(grad_output.size());
-    const float* source = grad_output.data;
-    float* target = even.data();
+    Workspace<T> even(grad_output.size()), odd(grad_output.size());
+    const T* source = grad_output.data;
+    T* target = even.data();
     for (int a = 0; a <= last_padded; ++a) {
         const PadAxis axis{grad_input[a], grad_output[a], before[a]};
         if (axis.is_whole()) continue;
@@ -54,5 +55,8 @@ void pad_backward(View<const float> grad_output, View<float> grad_input, const D
         target = target == even.data() ? odd.data() : even.data();
     }
 }
+
+template void pad_backward(View<const float>, View<float>, const Dims&, const std::string&);
+template void pad_backward(View<const bf16>, View<bf16>, const Dims&, const std::string&);
 
 }  // namespace voxelgrad

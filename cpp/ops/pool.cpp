@@ -82,8 +82,13 @@ std::vector<WindowAxis> adaptive_axes(const char* op, const View<Input>& input,
     return axes;
 }
 
-const MaxKernels<std::uint8_t>& max_kernels(std::uint8_t) { return window_kernels().max_small; }
-const MaxKernels<std::int32_t>& max_kernels(std::int32_t) { return window_kernels().max_large; }
+template <class T, class Index>
+const MaxKernels<T, Index>& max_kernels() {
+    if constexpr (sizeof(Index) == 1)
+        return window_kernels<T>().max_small;
+    else
+        return window_kernels<T>().max_large;
+}
 
 template <class Index>
 void check_indices(const char* op, const Dims& kernel_size) {
@@ -94,69 +99,80 @@ void check_indices(const char* op, const Dims& kernel_size) {
 
 }  // namespace
 
-template <class Index>
-void max_pool_forward(View<const float> input, View<float> output, View<Index> indices,
+template <class T, class Index>
+void max_pool_forward(View<const T> input, View<T> output, View<Index> indices,
                       const Dims& kernel_size, const Dims& stride, const Dims& padding) {
     constexpr const char* op = "max_pool_forward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "output", output);
     auto axes = pool_axes({op, kernel_size, stride, padding}, input, output, true);
     const WindowPlan plan(input[0], std::move(axes), input.last());
-    const auto& kernels = max_kernels(Index{});
+    const auto& kernels = max_kernels<T, Index>();
     plan.for_rows(output.data, [&](const WindowRow& row, int64_t first) {
         kernels.forward(row, input.data, output.data + first, indices.data + first);
     });
 }
 
-template <class Index>
-void max_pool_backward(View<const float> grad_output, View<const Index> indices,
-                       View<float> grad_input, const Dims& kernel_size, const Dims& stride,
-                       const Dims& padding) {
+template <class T, class Index>
+void max_pool_backward(View<const T> grad_output, View<const Index> indices, View<T> grad_input,
+                       const Dims& kernel_size, const Dims& stride, const Dims& padding) {
     constexpr const char* op = "max_pool_backward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "grad_output", grad_output);
     auto axes = pool_axes({op, kernel_size, stride, padding}, grad_input, grad_output, true);
     const WindowPlan plan(grad_input[0], transposed(std::move(axes)), grad_input.last());
-    const auto& kernels = max_kernels(Index{});
+    const auto& kernels = max_kernels<T, Index>();
     plan.for_rows(grad_input.data, [&](const WindowRow& row, int64_t first) {
         kernels.backward(row, grad_output.data, indices.data, grad_input.data + first);
     });
 }
 
-template void max_pool_forward(View<const float>, View<float>, View<std::uint8_t>, const Dims&,
-                               const Dims&, const Dims&);
-template void max_pool_forward(View<const float>, View<float>, View<std::int32_t>, const Dims&,
-                               const Dims&, const Dims&);
-template void max_pool_backward(View<const float>, View<const std::uint8_t>, View<float>,
-                                const Dims&, const Dims&, const Dims&);
-template void max_pool_backward(View<const float>, View<const std::int32_t>, View<float>,
-                                const Dims&, const Dims&, const Dims&);
-
-void avg_pool_forward(View<const float> input, View<float> output, const Dims& kernel_size,
+template <class T>
+void avg_pool_forward(View<const T> input, View<T> output, const Dims& kernel_size,
                       const Dims& stride, const Dims& padding, bool count_include_pad) {
     const PoolSettings pool{"avg_pool_forward", kernel_size, stride, padding};
     auto axes = pool_axes(pool, input, output, count_include_pad);
     window_sum({input[0], std::move(axes), input.last()}, input.data, output.data);
 }
 
-void avg_pool_backward(View<const float> grad_output, View<float> grad_input,
-                       const Dims& kernel_size, const Dims& stride, const Dims& padding,
-                       bool count_include_pad) {
+template <class T>
+void avg_pool_backward(View<const T> grad_output, View<T> grad_input, const Dims& kernel_size,
+                       const Dims& stride, const Dims& padding, bool count_include_pad) {
     const PoolSettings pool{"avg_pool_backward", kernel_size, stride, padding};
     auto axes = transposed(pool_axes(pool, grad_input, grad_output, count_include_pad));
     window_sum({grad_input[0], std::move(axes), grad_input.last()}, grad_output.data,
                grad_input.data);
 }
 
-void adaptive_avg_pool_forward(View<const float> input, View<float> output) {
+template <class T>
+void adaptive_avg_pool_forward(View<const T> input, View<T> output) {
     auto axes = adaptive_axes("adaptive_avg_pool_forward", input, output);
     window_sum({input[0], std::move(axes), input.last()}, input.data, output.data);
 }
 
-void adaptive_avg_pool_backward(View<const float> grad_output, View<float> grad_input) {
+template <class T>
+void adaptive_avg_pool_backward(View<const T> grad_output, View<T> grad_input) {
     auto axes = transposed(adaptive_axes("adaptive_avg_pool_backward", grad_input, grad_output));
     window_sum({grad_input[0], std::move(axes), grad_input.last()}, grad_output.data,
                grad_input.data);
 }
+
+#define INSTANTIATE_MAX(T, Index)                                                                 \
+    template void max_pool_forward(View<const T>, View<T>, View<Index>, const Dims&, const Dims&, \
+                                   const Dims&);                                                  \
+    template void max_pool_backward(View<const T>, View<const Index>, View<T>, const Dims&,       \
+                                    const Dims&, const Dims&);
+#define INSTANTIATE(T)                                                                             \
+    INSTANTIATE_MAX(T, std::uint8_t)                                                               \
+    INSTANTIATE_MAX(T, std::int32_t)                                                               \
+    template void avg_pool_forward(View<const T>, View<T>, const Dims&, const Dims&, const Dims&,  \
+                                   bool);                                                          \
+    template void avg_pool_backward(View<const T>, View<T>, const Dims&, const Dims&, const Dims&, \
+                                    bool);                                                         \
+    template void adaptive_avg_pool_forward(View<const T>, View<T>);                               \
+    template void adaptive_avg_pool_backward(View<const T>, View<T>);
+
+INSTANTIATE(float)
+INSTANTIATE(bf16)
 
 }  // namespace voxelgrad

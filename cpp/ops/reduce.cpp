@@ -1,6 +1,7 @@
 #include "ops/reduce.hpp"
 
 #include <memory>
+#include <type_traits>
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
@@ -15,18 +16,24 @@ constexpr std::int64_t block_elements = 1 << 16;  // what one task sums up
 constexpr std::int64_t least_rows = 64;           // of a task: bounds the memory of partial sums
 constexpr std::int64_t totals_length = 2048;      // running sums of a task: 16 KiB, stays in L1
 
-double sum(const float* input, std::int64_t count) { return reduce_kernels().sum(input, count); }
+template <class T>
+double sum(const T* input, std::int64_t count) {
+    return reduce_kernels<T>().sum(input, count);
+}
 
+template <>
 double sum(const double* input, std::int64_t count) {
     double total = 0.0;
     for (std::int64_t i = 0; i < count; ++i) total += input[i];
     return total;
 }
 
-void add_to(double* totals, const float* input, std::int64_t count) {
-    reduce_kernels().add_to(totals, input, count);
+template <class T>
+void add_to(double* totals, const T* input, std::int64_t count) {
+    reduce_kernels<T>().add_to(totals, input, count);
 }
 
+template <>
 void add_to(double* totals, const double* input, std::int64_t count) {
     for (std::int64_t i = 0; i < count; ++i) totals[i] += input[i];
 }
@@ -87,7 +94,8 @@ struct Groups {
     bool reduced[max_rank];
 };
 
-Groups group_axes(const View<const float>& input, const View<float>& output) {
+template <class In, class Out>
+Groups group_axes(const View<const In>& input, const View<Out>& output) {
     Groups groups;
     for (int axis = 0; axis < input.rank; ++axis) {
         if (input[axis] == 1) continue;
@@ -102,17 +110,26 @@ Groups group_axes(const View<const float>& input, const View<float>& output) {
     return groups;
 }
 
+// Nothing is summed.
+template <class In, class Out>
+void scale_all(const View<const In>& input, const View<Out>& output, double scale) {
+    if constexpr (std::is_same_v<In, Out>) return broadcast_to(input, output, scale);
+    for (std::int64_t i = 0; i < output.size(); ++i)
+        output.data[i] = rounded_to<Out>(static_cast<float>(scale) * to_float(input.data[i]));
+}
+
 }  // namespace
 
-void reduce_sum(View<const float> input, View<float> output, double scale) {
+template <class In, class Out>
+void reduce_sum(View<const In> input, View<Out> output, double scale) {
     bool fits = input.rank == output.rank;
     for (int axis = 0; fits && axis < output.rank; ++axis)
         fits = output[axis] == input[axis] || output[axis] == 1;
     check(fits, "reduce_sum: output ", output, " must be input ", input,
           " with 1 in place of the summed extents");
-    if (same_shape(input, output)) return broadcast_to(input, output, scale);
+    if (same_shape(input, output)) return scale_all(input, output, scale);
     if (input.size() == 0) {
-        std::fill_n(output.data, output.size(), 0.0f);
+        std::fill_n(output.data, output.size(), Out{});
         return;
     }
 
@@ -134,7 +151,11 @@ void reduce_sum(View<const float> input, View<float> output, double scale) {
         sums = std::move(next);
     }
     for (std::int64_t i = 0; i < output.size(); ++i)
-        output.data[i] = static_cast<float>(scale * (*sums)[i]);
+        output.data[i] = rounded_to<Out>(static_cast<float>(scale * (*sums)[i]));
 }
+
+template void reduce_sum(View<const float>, View<float>, double);
+template void reduce_sum(View<const bf16>, View<bf16>, double);
+template void reduce_sum(View<const bf16>, View<float>, double);
 
 }  // namespace voxelgrad

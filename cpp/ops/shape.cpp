@@ -1,13 +1,11 @@
 #include "ops/shape.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "core/check.hpp"
-#include "core/parallel_for.hpp"
 #include "core/streaming.hpp"
-#include "kernels/copy.hpp"
+#include "ops/copy_rows.hpp"
 #include "ops/pad_axis.hpp"
 
 namespace voxelgrad {
@@ -15,45 +13,7 @@ namespace {
 
 using std::int64_t;
 
-constexpr int64_t grain = 1 << 15;  // elements a chunk
-
-void copy(const float* source, float* target, int64_t count, bool past_cache) {
-    if (past_cache) return copy_kernels().past_cache(source, target, count);
-    if (count > 8) {  // memcpy is a call; a handful of values is not worth one
-        std::memcpy(target, source, static_cast<std::size_t>(count) * sizeof(float));
-        return;
-    }
-    for (int64_t i = 0; i < count; ++i) target[i] = source[i];
-}
-
-// What one array is made of, along its concatenated axis and all behind it.
-struct Piece {
-    const float* data;
-    int64_t length, end;  // end: in the output's row
-};
-
-// Output elements [begin, end), where rows consist of the pieces' rows.
-void concat_range(const std::vector<Piece>& pieces, int64_t row_length, float* output,
-                  int64_t begin, int64_t end, bool past_cache) {
-    int64_t row = begin / row_length, column = begin % row_length;
-    std::size_t p = 0;
-    while (pieces[p].end <= column) ++p;
-    for (int64_t at = begin; at < end;) {
-        const Piece& piece = pieces[p];
-        const int64_t count = std::min(piece.end - column, end - at);
-        const int64_t within = column - (piece.end - piece.length);
-        copy(piece.data + row * piece.length + within, output + at, count, past_cache);
-        at += count;
-        column += count;
-        if (++p < pieces.size()) continue;
-        p = 0;
-        column = 0;
-        ++row;
-    }
-    if (past_cache) copy_kernels().fence();
-}
-
-// A run of elements of the innermost padded axis that are neighbours in the input too.
+// A run of positions along an axis that are neighbours in the input too.
 struct Run {
     int64_t source, target, count;  // source -1: the constant
 };
@@ -88,88 +48,116 @@ std::vector<PadAxis> merge_whole_axes(const std::vector<PadAxis>& axes) {
     return merged;
 }
 
-// The line of the input that line `number` of the output shows; -1: a line of the constant.
-int64_t source_line(const std::vector<PadAxis>& outer_axes, int64_t number, PadMode mode) {
-    int64_t line = 0, stride = 1;
-    for (std::size_t a = outer_axes.size(); a-- > 0;) {
-        const int64_t source = outer_axes[a].source(number % outer_axes[a].outer, mode);
+// Where position `number` of the outer axes lies in the input; -1: in the constant.
+int64_t source_position(const std::vector<PadAxis>& axes, int64_t number, PadMode mode) {
+    int64_t position = 0, stride = 1;
+    for (std::size_t a = axes.size(); a-- > 0;) {
+        const int64_t source = axes[a].source(number % axes[a].outer, mode);
         if (source < 0) return -1;
-        line += source * stride;
-        stride *= outer_axes[a].inner;
-        number /= outer_axes[a].outer;
+        position += source * stride;
+        stride *= axes[a].inner;
+        number /= axes[a].outer;
     }
-    return line;
+    return position;
 }
 
-void copy_padded(const float* input, float* output, std::vector<PadAxis> axes, PadMode mode,
-                 float value) {
-    axes = merge_whole_axes(axes);
+// The part of a run, times `unit`, that lies in [begin, end).
+Run clip(const Run& run, int64_t unit, int64_t begin, int64_t end) {
+    const int64_t first = std::max(run.target * unit, begin);
+    const int64_t last = std::min((run.target + run.count) * unit, end);
+    const int64_t source = run.source < 0 ? -1 : run.source * unit + first - run.target * unit;
+    return {source, first, std::max<int64_t>(last - first, 0)};
+}
+
+// The padded (or cut) array as planes of lines; a line's positions are blocks of elements.
+template <class T>
+struct Padding {
+    std::vector<PadAxis> outer;  // of the planes
+    PadAxis lines{1, 1, 0}, positions{1, 1, 0};
     int64_t block = 1;
-    if (axes.size() > 1 && axes.back().is_whole()) {
-        block = axes.back().inner;
-        axes.pop_back();
+    PadMode mode;
+    T value;
+    std::vector<Run> line_runs, position_runs;
+
+    Padding(const std::vector<PadAxis>& whole_axes, PadMode how, T constant)
+        : outer(merge_whole_axes(whole_axes)), mode(how), value(constant) {
+        if (outer.size() > 1 && outer.back().is_whole()) block = take_last().inner;
+        positions = take_last();
+        if (!outer.empty()) lines = take_last();
+        line_runs = runs_of(lines, mode);
+        position_runs = runs_of(positions, mode);
     }
-    const PadAxis line_axis = axes.back();
-    axes.pop_back();
-    const std::vector<Run> runs = runs_of(line_axis, mode);
-    const int64_t length = line_axis.outer * block;
-    int64_t lines = 1;
-    for (const PadAxis& axis : axes) lines *= axis.outer;
 
-    int64_t unit = length;  // what all runs begin at and end at multiples of
-    for (const Run& run : runs) unit = std::gcd(unit, run.target * block);
-    const bool past_cache = worth_streaming(output, lines * length, unit);
+    PadAxis take_last() {
+        const PadAxis axis = outer.back();
+        outer.pop_back();
+        return axis;
+    }
+    int64_t line_length() const { return positions.outer * block; }
+    int64_t line_count() const {
+        int64_t count = lines.outer;
+        for (const PadAxis& axis : outer) count *= axis.outer;
+        return count;
+    }
+    // What all runs of a line begin at and end at multiples of.
+    int64_t unit() const {
+        int64_t unit = line_length();
+        for (const Run& run : position_runs) unit = std::gcd(unit, run.target * block);
+        return unit;
+    }
+};
 
-    const auto write_line = [&](int64_t number) {
-        float* const target = output + number * length;
-        const int64_t line = source_line(axes, number, mode);
-        if (line < 0) return std::fill(target, target + length, value);
-        const float* const source = input + line * line_axis.inner * block;
-        for (const Run& run : runs) {
-            float* const begin = target + run.target * block;
-            if (run.source < 0)
-                std::fill(begin, begin + run.count * block, value);
+template <class T>
+void fill_rows(Rows<T> target, int64_t rows, int64_t columns, T value) {
+    for (int64_t row = 0; row < rows; ++row) std::fill_n(target.at(row, 0).data, columns, value);
+}
+
+// Writes the columns of `box` in lines that are neighbours in the input, from `source` on.
+template <class T>
+void copy_lines(const Padding<T>& padding, Rows<const T> source, Rows<T> target, const Box& box,
+                bool past_cache) {
+    const int64_t lines = box.row_end - box.row;
+    for (const Run& positions : padding.position_runs) {
+        const Run run = clip(positions, padding.block, box.column, box.column_end);
+        if (run.count == 0) continue;
+        const Rows<T> to = target.at(box.row, run.target);
+        if (run.source < 0)
+            fill_rows(to, lines, run.count, padding.value);
+        else
+            copy_rows(source.at(0, run.source), to, lines, run.count, past_cache);
+    }
+}
+
+template <class T>
+void copy_padded(const T* input, T* output, const Padding<T>& padding) {
+    const Rows<const T> source{input, padding.positions.inner * padding.block};
+    const Rows<T> target{output, padding.line_length()};
+    const int64_t count = padding.line_count(), height = padding.lines.outer;
+    const bool past_cache = worth_streaming(output, count * target.pitch, padding.unit());
+    for_boxes(count, target.pitch, [&](Box box) {
+        const int64_t end = box.row_end;
+        for (; box.row < end; box.row = box.row_end) {
+            const int64_t first = box.row / height * height;  // of the plane
+            const int64_t plane = source_position(padding.outer, box.row / height, padding.mode);
+            const auto run = std::upper_bound(
+                padding.line_runs.begin(), padding.line_runs.end(), box.row - first,
+                [](int64_t at, const Run& r) { return at < r.target + r.count; });
+            const Run lines = clip(*run, 1, box.row - first, end - first);
+            box.row_end = box.row + lines.count;
+            if (plane < 0 || lines.source < 0)
+                fill_rows(target.at(box.row, box.column), lines.count, box.column_end - box.column,
+                          padding.value);
             else
-                copy(source + run.source * block, begin, run.count * block, past_cache);
+                copy_lines(padding, source.at(plane * padding.lines.inner + lines.source, 0),
+                           target, box, past_cache);
         }
-    };
-    if (length == 0) return;
-    parallel_for_ranges(lines, std::max<int64_t>(1, grain / length),
-                        [&](int64_t begin, int64_t end) {
-                            for (int64_t number = begin; number < end; ++number) write_line(number);
-                            if (past_cache) copy_kernels().fence();
-                        });
+    });
 }
 
 }  // namespace
 
-void concat(const std::vector<View<const float>>& inputs, View<float> output, int axis) {
-    check(axis >= 0 && axis < output.rank, "concat: axis is ", axis, " but output ", output,
-          " has ", output.rank, " axes");
-    const int64_t trailing = output.count(axis + 1, output.rank);
-    std::vector<Piece> pieces;
-    int64_t total = 0;
-    for (const View<const float>& input : inputs) {
-        bool fits = input.rank == output.rank;
-        for (int a = 0; fits && a < output.rank; ++a) fits = a == axis || input[a] == output[a];
-        check(fits, "concat: input ", input, " must agree with output ", output,
-              " except along axis ", axis);
-        total += input[axis];
-        if (input.size() > 0)
-            pieces.push_back({input.data, input[axis] * trailing, total * trailing});
-    }
-    check(total == output[axis], "concat: the inputs have ", total, " elements along axis ", axis,
-          " but output is ", output);
-    if (output.size() == 0) return;
-    int64_t unit = 0;  // what all pieces' lengths are multiples of
-    for (const Piece& piece : pieces) unit = std::gcd(unit, piece.length);
-    const bool past_cache = worth_streaming(output.data, output.size(), unit);
-    parallel_for_ranges(output.size(), grain, [&](int64_t begin, int64_t end) {
-        concat_range(pieces, output[axis] * trailing, output.data, begin, end, past_cache);
-    });
-}
-
-void slice_forward(View<const float> input, View<float> output, const Dims& start) {
+template <class T>
+void slice_forward(View<const T> input, View<T> output, const Dims& start) {
     check(input.rank == output.rank && start.rank == input.rank && input.rank > 0,
           "slice_forward: input ", input, ", output ", output,
           " and start must have as many axes, at least one");
@@ -179,11 +167,13 @@ void slice_forward(View<const float> input, View<float> output, const Dims& star
               " of input ", input, " has no ", output[a], " elements from ", start[a]);
         axes.push_back({input[a], output[a], -start[a]});
     }
-    if (output.size() > 0) copy_padded(input.data, output.data, axes, PadMode::constant, 0.0f);
+    if (output.size() > 0)
+        copy_padded(input.data, output.data, Padding<T>(axes, PadMode::constant, T{}));
 }
 
-void pad_forward(View<const float> input, View<float> output, const Dims& before,
-                 const std::string& mode, float value) {
+template <class T>
+void pad_forward(View<const T> input, View<T> output, const Dims& before, const std::string& mode,
+                 float value) {
     const PadMode how = pad_mode("pad_forward", mode);
     check(input.rank == output.rank && before.rank == input.rank && input.rank > 0,
           "pad_forward: input ", input, ", output ", output,
@@ -197,7 +187,13 @@ void pad_forward(View<const float> input, View<float> output, const Dims& before
               input, " has an empty axis; only a constant can pad it");
         axes.push_back({input[a], output[a], before[a]});
     }
-    if (output.size() > 0) copy_padded(input.data, output.data, axes, how, value);
+    if (output.size() > 0)
+        copy_padded(input.data, output.data, Padding<T>(axes, how, rounded_to<T>(value)));
 }
+
+template void slice_forward(View<const float>, View<float>, const Dims&);
+template void slice_forward(View<const bf16>, View<bf16>, const Dims&);
+template void pad_forward(View<const float>, View<float>, const Dims&, const std::string&, float);
+template void pad_forward(View<const bf16>, View<bf16>, const Dims&, const std::string&, float);
 
 }  // namespace voxelgrad

@@ -22,7 +22,8 @@ struct Axis {
 };
 
 // Axes of the output without those of length 1; neighbours in both arrays become one.
-std::vector<Axis> merged_axes(const View<const float>& input, const Dims& order) {
+template <class T>
+std::vector<Axis> merged_axes(const View<const T>& input, const Dims& order) {
     std::vector<Axis> axes;
     for (int i = 0; i < order.rank; ++i) {
         const int source = static_cast<int>(order[i]);
@@ -62,7 +63,8 @@ int64_t positions(const std::vector<Axis>& axes) {
 }
 
 // The last axis stays the last: its elements move together.
-void copy_lines(const float* input, float* output, std::vector<Axis> axes) {
+template <class T>
+void copy_lines(const T* input, T* output, std::vector<Axis> axes) {
     const int64_t length = axes.back().length;
     axes.pop_back();
     constexpr int64_t grain = block * block;
@@ -70,12 +72,13 @@ void copy_lines(const float* input, float* output, std::vector<Axis> axes) {
         positions(axes), std::max<int64_t>(1, grain / length), [&](int64_t begin, int64_t end) {
             for (int64_t number = begin; number < end; ++number)
                 std::memcpy(output + number * length, input + position_of(axes, number).input,
-                            static_cast<std::size_t>(length) * sizeof(float));
+                            static_cast<std::size_t>(length) * sizeof(T));
         });
 }
 
 // Matrices: their rows are the input's last axis, their columns the output's.
-void transpose_matrices(const float* input, float* output, std::vector<Axis> axes) {
+template <class T>
+void transpose_matrices(const T* input, T* output, std::vector<Axis> axes) {
     const Axis column = axes.back();
     axes.pop_back();
     const auto last_of_input = std::find_if(axes.begin(), axes.end(),
@@ -90,16 +93,17 @@ void transpose_matrices(const float* input, float* output, std::vector<Axis> axe
     parallel_for(matrices * bands * strips, [&](int64_t piece) {
         const int64_t r = piece / strips % bands * block, c = piece % strips * block;
         const Position at = position_of(axes, piece / strips / bands);
-        transpose_kernels().matrix(input + at.input + r + c * column.input_step, column.input_step,
-                                   output + at.output + r * row.output_step + c, row.output_step,
-                                   std::min(block, row.length - r),
-                                   std::min(block, column.length - c), past_cache);
+        transpose_kernels<T>().matrix(
+            input + at.input + r + c * column.input_step, column.input_step,
+            output + at.output + r * row.output_step + c, row.output_step,
+            std::min(block, row.length - r), std::min(block, column.length - c), past_cache);
     });
 }
 
 }  // namespace
 
-void transpose(View<const float> input, View<float> output, const Dims& axes) {
+template <class T>
+void transpose(View<const T> input, View<T> output, const Dims& axes) {
     check(axes.rank == input.rank && output.rank == input.rank, "transpose: input ", input,
           ", output ", output, " and axes must have the same number of axes");
     bool seen[max_rank] = {};
@@ -117,5 +121,8 @@ void transpose(View<const float> input, View<float> output, const Dims& axes) {
     else
         transpose_matrices(input.data, output.data, merged);
 }
+
+template void transpose(View<const float>, View<float>, const Dims&);
+template void transpose(View<const bf16>, View<bf16>, const Dims&);
 
 }  // namespace voxelgrad

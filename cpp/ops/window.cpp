@@ -1,5 +1,7 @@
 #include "ops/window.hpp"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace voxelgrad {
@@ -41,25 +43,89 @@ WindowPlan::WindowPlan(std::int64_t samples, std::vector<WindowAxis> axes, std::
     }
 }
 
-void WindowPlan::outer_taps(std::int64_t number, std::vector<WindowTap>& outer) const {
+std::int64_t WindowPlan::size() const {
+    std::int64_t size = samples_ * channels_;
+    for (const WindowAxis& axis : axes_) size *= axis.target();
+    return size;
+}
+
+// Where there are more taps than source columns, the target's columns share them; then pieces are
+// no wider than the sums over the outer lists may be long.
+std::vector<WindowPlan::Piece> WindowPlan::column_pieces(std::int64_t most_columns) const {
+    const WindowAxis& axis = axes_[2];
+    const bool shared = static_cast<std::int64_t>(axis.taps.size()) > axis.source;
+    std::vector<Piece> pieces;
+    for (std::int64_t column = 0; column < axis.target(); ++column) {
+        std::int64_t begin = std::numeric_limits<std::int64_t>::max(), end = 0;
+        for (std::int32_t t = axis.start[column]; t < axis.start[column + 1]; ++t) {
+            begin = std::min(begin, axis.taps[t].offset);
+            end = std::max(end, axis.taps[t].offset + channels_);
+        }
+        const bool spans = shared && begin < end && end - begin <= longest_span;
+        if (!spans) begin = end = 0;
+        if (!pieces.empty()) {
+            Piece& last = pieces.back();
+            const std::int64_t from = std::min(begin, last.span_begin);
+            const std::int64_t to = std::max(end, last.span_end);
+            const bool fits = spans == (last.span_begin < last.span_end) &&
+                              to - from <= longest_span &&
+                              last.column_end - last.column < most_columns;
+            if (fits) {
+                last.span_begin = from;
+                last.span_end = to;
+                last.column_end = column + 1;
+                continue;
+            }
+        }
+        pieces.push_back({0, 0, 0, 0, column, column + 1, begin, end});
+    }
+    return pieces;
+}
+
+// Rows that are neighbours share source rows, and so do planes: a piece holds as many as leave what
+// it reads in L2.
+std::vector<WindowPlan::Piece> WindowPlan::pieces() const {
+    constexpr std::int64_t grain = 1 << 14;   // elements of a plane of a piece
+    constexpr std::int64_t most_planes = 16;  // of a piece
+    const std::int64_t planes = axes_[0].target(), rows = axes_[1].target();
+    const std::int64_t pixels = std::max<std::int64_t>(1, grain / channels_);
+    const std::int64_t height = std::max<std::int64_t>(1, pixels / axes_[2].target());
+    const std::vector<Piece> columns = column_pieces(pixels);
+    std::vector<Piece> pieces;
+    for (std::int64_t plane = 0; plane < planes; plane += most_planes)
+        for (std::int64_t row = 0; row < rows; row += height)
+            for (Piece piece : columns) {
+                piece.plane = plane;
+                piece.plane_end = std::min(plane + most_planes, planes);
+                piece.row = row;
+                piece.row_end = std::min(row + height, rows);
+                pieces.push_back(piece);
+            }
+    return pieces;
+}
+
+void WindowPlan::outer_taps(std::int64_t sample, std::int64_t plane, std::int64_t row,
+                            std::vector<WindowTap>& outer) const {
     const WindowAxis &depth = axes_[0], &height = axes_[1];
-    const std::int64_t h = number % height.target(), d = number / height.target() % depth.target();
-    const std::int64_t sample = number / height.target() / depth.target();
     const std::int64_t sample_size = depth.source * height.source * axes_[2].source * channels_;
     outer.clear();
-    for (std::int32_t i = depth.start[d]; i < depth.start[d + 1]; ++i)
-        for (std::int32_t j = height.start[h]; j < height.start[h + 1]; ++j) {
+    for (std::int32_t i = depth.start[plane]; i < depth.start[plane + 1]; ++i)
+        for (std::int32_t j = height.start[row]; j < height.start[row + 1]; ++j) {
             const WindowTap &a = depth.taps[i], &b = height.taps[j];
             outer.push_back({sample * sample_size + a.offset + b.offset, a.place + b.place,
                              a.weight * b.weight});
         }
 }
 
-void window_sum(const WindowPlan& plan, const float* source, float* target) {
-    const auto& kernels = window_kernels();
+template <class T>
+void window_sum(const WindowPlan& plan, const T* source, T* target) {
+    const auto& kernels = window_kernels<T>();
     plan.for_rows(target, [&](const WindowRow& row, std::int64_t first) {
         kernels.weighted_sum(row, source, target + first);
     });
 }
+
+template void window_sum(const WindowPlan&, const float*, float*);
+template void window_sum(const WindowPlan&, const bf16*, bf16*);
 
 }  // namespace voxelgrad

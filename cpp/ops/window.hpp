@@ -48,47 +48,58 @@ class WindowPlan {
 
     // Runs body(row, first) on all rows of the target, in parallel pieces; `first` is the flat
     // position of the row's column 0 in `target`. Offsets in `row` count from the source's start.
-    template <class Body>
-    void for_rows(const float* target, Body&& body) const;
+    template <class T, class Body>
+    void for_rows(const T* target, Body&& body) const;
 
  private:
-    std::int64_t rows() const { return samples_ * axes_[0].target() * axes_[1].target(); }
-    void outer_taps(std::int64_t number, std::vector<WindowTap>& outer) const;
+    // A part of the target: some planes of a sample, some rows of each, some columns of those.
+    struct Piece {
+        std::int64_t plane, plane_end, row, row_end, column, column_end;
+        std::int64_t span_begin, span_end;  // see WindowRow
+    };
+    std::int64_t size() const;
+    std::vector<Piece> pieces() const;  // of one sample
+    std::vector<Piece> column_pieces(std::int64_t most_columns) const;
+    void outer_taps(std::int64_t sample, std::int64_t plane, std::int64_t row,
+                    std::vector<WindowTap>& outer) const;
 
     std::int64_t samples_, channels_;
     std::vector<WindowAxis> axes_;
 };
 
 // target = sum over the window of weight * source.
-void window_sum(const WindowPlan& plan, const float* source, float* target);
+template <class T>
+void window_sum(const WindowPlan& plan, const T* source, T* target);
 
-template <class Body>
-void WindowPlan::for_rows(const float* target, Body&& body) const {
-    constexpr std::int64_t grain = 1 << 14;  // elements a piece
-    const std::int64_t columns = axes_[2].target();
-    const std::int64_t size = rows() * columns * channels_;
-    if (size == 0) return;
-    const bool past_cache = worth_streaming(target, size, channels_);
-    const std::int64_t pixels = std::max<std::int64_t>(1, grain / channels_);
-    const std::int64_t width = std::min(columns, pixels), parts = (columns + width - 1) / width;
-    const std::int64_t height = std::max<std::int64_t>(1, pixels / columns);
-    const std::int64_t bands = (rows() + height - 1) / height;
-    parallel_for(bands * parts, [&](std::int64_t piece) {
-        const std::int64_t begin = piece % parts * width, end = std::min(begin + width, columns);
-        const std::int64_t top = piece / parts * height, bottom = std::min(top + height, rows());
+template <class T, class Body>
+void WindowPlan::for_rows(const T* target, Body&& body) const {
+    if (size() == 0) return;
+    const bool past_cache = worth_streaming(target, size(), channels_);
+    const std::vector<Piece> pieces = this->pieces();
+    const std::int64_t count = static_cast<std::int64_t>(pieces.size());
+    const std::int64_t planes = axes_[0].target(), rows = axes_[1].target();
+    parallel_for(samples_ * count, [&](std::int64_t number) {
+        const std::int64_t sample = number / count;
+        const Piece& piece = pieces[static_cast<std::size_t>(number % count)];
         std::vector<WindowTap> outer;
-        for (std::int64_t number = top; number < bottom; ++number) {
-            outer_taps(number, outer);
-            const WindowRow row{outer.data(),
-                                static_cast<int>(outer.size()),
-                                axes_[2].start.data(),
-                                axes_[2].taps.data(),
-                                begin,
-                                end,
-                                channels_,
-                                past_cache};
-            body(row, number * columns * channels_);
-        }
+        WindowRow row{.outer = nullptr,
+                      .outer_count = 0,
+                      .start = axes_[2].start.data(),
+                      .taps = axes_[2].taps.data(),
+                      .begin = piece.column,
+                      .end = piece.column_end,
+                      .channels = channels_,
+                      .span_begin = piece.span_begin,
+                      .span_end = piece.span_end,
+                      .past_cache = past_cache};
+        for (std::int64_t plane = piece.plane; plane < piece.plane_end; ++plane)
+            for (std::int64_t line = piece.row; line < piece.row_end; ++line) {
+                outer_taps(sample, plane, line, outer);
+                row.outer = outer.data();
+                row.outer_count = static_cast<int>(outer.size());
+                const std::int64_t place = (sample * planes + plane) * rows + line;
+                body(row, place * axes_[2].target() * channels_);
+            }
     });
 }
 

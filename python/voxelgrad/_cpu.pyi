@@ -29,14 +29,14 @@ def set_isa(name: str) -> None: ...
 def run_fma(rounds: int) -> int: ...
 def run_tiles(rounds: int) -> int: ...
 def run_bandwidth(kind: str, a: _Floats, b: _Floats, output: _Floats, rounds: int) -> int: ...
-def activation_forward(kind: str, input: _Floats, output: _Floats, alpha: float) -> None: ...
+def activation_forward(kind: str, input: _Images, output: _Images, alpha: float) -> None: ...
 def activation_backward(
-    kind: str, grad_output: _Floats, saved: _Floats, grad_input: _Floats, alpha: float
+    kind: str, grad_output: _Images, saved: _Images, grad_input: _Images, alpha: float
 ) -> None: ...
-def binary_forward(kind: str, a: _Floats, b: _Floats, output: _Floats) -> None: ...
-def fill(output: _Floats, value: float) -> None: ...
-def broadcast_to(input: _Floats, output: _Floats, scale: float) -> None: ...
-def reduce_sum(input: _Floats, output: _Floats, scale: float) -> None: ...
+def binary_forward(kind: str, a: _Images, b: _Images, output: _Images) -> None: ...
+def fill(output: _Images, value: float) -> None: ...
+def broadcast_to(input: _Images, output: _Images, scale: float) -> None: ...
+def reduce_sum(input: _Images, output: _Images, scale: float) -> None: ...
 @overload
 def cast(input: _Floats, output: _BFloats) -> None: ...
 @overload
@@ -129,7 +129,7 @@ def dice_backward(
     grad_probabilities: _Floats,
     ignore_index: int,
 ) -> None: ...
-def dropout(input: _Floats, output: _Floats, p: float, seed: int) -> None: ...
+def dropout(input: _Images, output: _Images, p: float, seed: int) -> None: ...
 def sgd_step(
     params: Sequence[_Floats],
     grads: Sequence[_Floats],
@@ -248,13 +248,15 @@ def adjust_intensity(
     shift: _Floats,
 ) -> None: ...
 def batch_norm_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     mean: _Floats,
     invstd: _Floats,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def batch_norm_update(
     mean: _Floats,
@@ -266,12 +268,14 @@ def batch_norm_update(
     eps: float,
 ) -> None: ...
 def batch_norm_apply(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    output: _Floats,
+    output: _Images,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def batch_norm_invstd(variance: _Floats | _Doubles, invstd: _Floats, eps: float) -> None: ...
 def batch_norm_fold(
@@ -286,83 +290,102 @@ def batch_norm_fold(
     eps: float,
 ) -> None: ...
 def batch_norm_backward(
-    grad_output: _Floats,
-    input: _Floats,
+    grad_output: _Images,
+    input: _Images,
     weight: _Floats | None,
+    bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    grad_input: _Floats | None,
+    grad_input: _Images | None,
     grad_weight: _Floats | None,
     grad_bias: _Floats | None,
     training: bool,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def group_norm_forward(
-    input: _Floats,
+    input: _Images,
     weight: _Floats | None,
     bias: _Floats | None,
-    output: _Floats,
+    output: _Images,
     mean: _Floats,
     invstd: _Floats,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None: ...
-def group_norm_backward(
-    grad_output: _Floats,
-    input: _Floats,
+def group_norm_apply(
+    input: _Images,
     weight: _Floats | None,
+    bias: _Floats | None,
     mean: _Floats,
     invstd: _Floats,
-    grad_input: _Floats | None,
+    output: _Images,
+    activation: str,
+    alpha: float,
+) -> None: ...
+def group_norm_backward(
+    grad_output: _Images,
+    input: _Images,
+    weight: _Floats | None,
+    bias: _Floats | None,
+    mean: _Floats,
+    invstd: _Floats,
+    grad_input: _Images | None,
     grad_weight: _Floats | None,
     grad_bias: _Floats | None,
+    activation: str,
+    alpha: float,
 ) -> None: ...
 def max_pool_forward(
-    input: _Floats,
-    output: _Floats,
+    input: _Images,
+    output: _Images,
     indices: _MaxIndices,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> None: ...
 def max_pool_backward(
-    grad_output: _Floats,
+    grad_output: _Images,
     indices: _MaxIndices,
-    grad_input: _Floats,
+    grad_input: _Images,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> None: ...
 def avg_pool_forward(
-    input: _Floats,
-    output: _Floats,
+    input: _Images,
+    output: _Images,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     count_include_pad: bool,
 ) -> None: ...
 def avg_pool_backward(
-    grad_output: _Floats,
-    grad_input: _Floats,
+    grad_output: _Images,
+    grad_input: _Images,
     kernel_size: tuple[int, ...],
     stride: tuple[int, ...],
     padding: tuple[int, ...],
     count_include_pad: bool,
 ) -> None: ...
-def adaptive_avg_pool_forward(input: _Floats, output: _Floats) -> None: ...
-def adaptive_avg_pool_backward(grad_output: _Floats, grad_input: _Floats) -> None: ...
-def transpose(input: _Floats, output: _Floats, axes: tuple[int, ...]) -> None: ...
-def concat(inputs: Sequence[_Floats], output: _Floats, axis: int) -> None: ...
-def slice_forward(input: _Floats, output: _Floats, start: tuple[int, ...]) -> None: ...
+def adaptive_avg_pool_forward(input: _Images, output: _Images) -> None: ...
+def adaptive_avg_pool_backward(grad_output: _Images, grad_input: _Images) -> None: ...
+def transpose(input: _Images, output: _Images, axes: tuple[int, ...]) -> None: ...
+def concat(inputs: Sequence[_Images], output: _Images, axis: int) -> None: ...
+def split(input: _Images, outputs: Sequence[_Images], axis: int) -> None: ...
+def slice_forward(input: _Images, output: _Images, start: tuple[int, ...]) -> None: ...
 def pad_forward(
-    input: _Floats, output: _Floats, before: tuple[int, ...], mode: str, value: float
+    input: _Images, output: _Images, before: tuple[int, ...], mode: str, value: float
 ) -> None: ...
 def pad_backward(
-    grad_output: _Floats, grad_input: _Floats, before: tuple[int, ...], mode: str
+    grad_output: _Images, grad_input: _Images, before: tuple[int, ...], mode: str
 ) -> None: ...
 def interpolate_forward(
-    input: _Floats, output: _Floats, mode: str, align_corners: bool
+    input: _Images, output: _Images, mode: str, align_corners: bool
 ) -> None: ...
 def interpolate_backward(
-    grad_output: _Floats, grad_input: _Floats, mode: str, align_corners: bool
+    grad_output: _Images, grad_input: _Images, mode: str, align_corners: bool
 ) -> None: ...
 
 class Plan:

@@ -3,7 +3,8 @@
 Every op is a ``Function``: ``check``, ``forward`` and ``backward`` beside each other. Applying one
 to tensors that require gradients makes the instance a node of the graph: it holds edges to the
 nodes that made its inputs and the arrays its ``backward`` needs, nothing else, so an intermediate
-result lives only as long as somebody needs it.
+result lives only as long as somebody needs it. What is cheap to compute again (a norm with its
+activation) is not kept for the ops that follow: they keep the node that made it.
 
 Arrays that a node saved are the ones the forward pass used, not copies: changing ``tensor.data`` in
 place between forward and backward changes the gradients without an error.
@@ -58,6 +59,10 @@ class Function:
     of an input. All other ops return arrays that nobody else holds, and these may be added to in
     place."""
 
+    can_rebuild: bool = False
+    """Whether ``rebuild`` computes the output again, from what is saved anyway, in one cheap pass
+    and to the same bits (a subclass may make it a slot)."""
+
     backend: ModuleType
     needs_grad: list[bool]
     edges: list[Node | None]
@@ -75,6 +80,19 @@ class Function:
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         """Return a gradient for each input, ``None`` where ``needs_grad`` asks for none."""
         raise NotImplementedError
+
+    def rebuild(self) -> Array:
+        """Return the output once more; where ``can_rebuild`` says so, until ``backward`` ran."""
+        raise NotImplementedError
+
+    def keep(self, index: int, array: Array) -> Array | Function:
+        """Return what to save of input ``index``; ``restore`` makes an array of it again.
+
+        That is the op that made it, if it can do so once more: then the array need not live until
+        the backward pass.
+        """
+        node = self.edges[index]
+        return node if isinstance(node, Function) and node.can_rebuild else array
 
     def apply(self, *inputs: Tensor | None) -> Tensor:
         """Run the op and record it if an input requires gradients.
@@ -122,12 +140,12 @@ class Function:
             self._check_dtype(dtype, arrays)
         self.backend = backend_of(arrays[0])
         self.needs_grad = needs_grad
+        self.edges = edges
         self.saved = ()
         self.check(*arrays)
         output = self.forward(*arrays)
         if not recorded:
             return wrap(output, None)
-        self.edges = edges
         self.hooks = None
         return wrap(output, self)
 
@@ -156,6 +174,11 @@ class Function:
             f"{self.op}: {self.input_name(0)} has dtype {dtype}, but ops compute on float32 and "
             f"bfloat16 (or float64, by the reference backend); convert it with .astype(np.float32)"
         )
+
+
+def restore(kept: Array | Function) -> Array:
+    """Return the array that ``Function.keep`` was given; a backward pass lets it go again."""
+    return kept.rebuild() if isinstance(kept, Function) else kept
 
 
 def run_backward(root: Tensor, grad: Any = None) -> None:

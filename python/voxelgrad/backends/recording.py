@@ -106,6 +106,8 @@ class FoldingRecorder(Recorder):
         mean: Array,
         invstd: Array,
         output: Array,
+        activation: str,
+        alpha: float,
     ) -> int:
         (name, values), (_, (variance, _, eps)) = self._held
         self._held = []
@@ -115,4 +117,7 @@ class FoldingRecorder(Recorder):
         self._folded += [folded_weight, folded_bias]
         norm = (norm_weight, norm_bias, mean, variance)
         super().call("batch_norm_fold", weight, bias, *norm, folded_weight, folded_bias, eps)
-        return super().call(name, source, folded_weight, folded_bias, output, *settings)
+        number = super().call(name, source, folded_weight, folded_bias, output, *settings)
+        if activation != "identity":
+            number = super().call("activation_forward", activation, output, output, alpha)
+        return number

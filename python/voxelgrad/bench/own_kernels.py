@@ -70,9 +70,22 @@ def _avg_pool(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Pass
 def _batch_norm(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
     scale, shift, mean, invstd, grad_scale, grad_shift = np.ones((6, case.channels), np.float32)
     return {
-        "forward": lambda: cpu.batch_norm_forward(x, scale, shift, y, mean, invstd, 1e-5),
+        "forward": lambda: cpu.batch_norm_forward(
+            x, scale, shift, y, mean, invstd, 1e-5, "identity", 0.0
+        ),
         "backward": lambda: cpu.batch_norm_backward(
-            g, x, scale, mean, invstd, grad_x, grad_scale, grad_shift, True
+            g,
+            x,
+            scale,
+            shift,
+            mean,
+            invstd,
+            grad_x,
+            grad_scale,
+            grad_shift,
+            True,
+            "identity",
+            0.0,
         ),
     }
 
@@ -81,9 +94,11 @@ def _instance_norm(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) ->
     scale, shift, grad_scale, grad_shift = np.ones((4, case.channels), np.float32)
     mean, invstd = np.ones((2, case.batch, case.channels), np.float32)
     return {
-        "forward": lambda: cpu.group_norm_forward(x, scale, shift, y, mean, invstd, 1e-5),
+        "forward": lambda: cpu.group_norm_forward(
+            x, scale, shift, y, mean, invstd, 1e-5, "identity", 0.0
+        ),
         "backward": lambda: cpu.group_norm_backward(
-            g, x, scale, mean, invstd, grad_x, grad_scale, grad_shift
+            g, x, scale, shift, mean, invstd, grad_x, grad_scale, grad_shift, "identity", 0.0
         ),
     }
 
@@ -101,15 +116,11 @@ def _add(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
 
 def _concat(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:
     other, grad_other = x.copy(), cpu.empty(x.shape, x.dtype)
-    origin = (0,) * x.ndim
-    half = (*origin[:-1], x.shape[-1])
-
-    def backward() -> None:
-        cpu.slice_forward(g, grad_x, origin)
-        cpu.slice_forward(g, grad_other, half)
-
     axis = x.ndim - 1
-    return {"forward": lambda: cpu.concat([x, other], y, axis), "backward": backward}
+    return {
+        "forward": lambda: cpu.concat([x, other], y, axis),
+        "backward": lambda: cpu.split(g, [grad_x, grad_other], axis),
+    }
 
 
 def _interpolate(cpu: Any, case: Case, x: Any, g: Any, y: Any, grad_x: Any) -> Passes:

@@ -63,7 +63,13 @@ def run(args: argparse.Namespace) -> None:
     if args.split is not None:
         _, dataset = split_by_names(dataset, held_out_patients(args.split))
     for volume in predict_volumes(
-        model, dataset, args.batch_size, "measuring", args.mirror, args.largest_component
+        model,
+        dataset,
+        args.batch_size,
+        "measuring",
+        args.mirror,
+        args.largest_component,
+        args.precision,
     ):
         results.add(volume)
     if args.json is not None:

@@ -99,6 +99,7 @@ def run(args: argparse.Namespace) -> None:
             "predicting",
             args.mirror,
             args.largest_component,
+            args.precision,
         ):
             for path in _write_masks(folder, volume, source):
                 print(path)

@@ -122,6 +122,7 @@ def predict_volumes(
     verb: str,
     mirror: bool | None = None,
     largest: bool | None = None,
+    precision: str | None = None,
 ) -> Iterator[Volume]:
     """Predict a dataset volume by volume, telling the progress on standard error.
 
@@ -132,11 +133,14 @@ def predict_volumes(
         verb: What is being done, for the progress.
         mirror: Whether to average over all mirror images; None does what is stored with the model.
         largest: Whether to keep only the largest connected piece of each volume; None as above.
+        precision: Format inside the network, "float32" or "bf16"; None as above.
     """
     if mirror is None:
         mirror = bool(model.metadata.get("mirror", False))
     if largest is None:
         largest = bool(model.metadata.get("largest_component", False))
+    if precision is None:
+        precision = str(model.metadata.get("precision", "float32"))
     members: dict[str, list[int]] = {}
     for index, name in enumerate(dataset.volumes):
         members.setdefault(name, []).append(index)
@@ -144,7 +148,7 @@ def predict_volumes(
         tell(f"{verb} {number}/{len(members)}: {name}")
         part = Subset(dataset, indices)
         loader = DataLoader(part, batch_size, num_workers=1)
-        predictions = predict(model, loader, mirror=mirror)
+        predictions = predict(model, loader, mirror=mirror, precision=precision)
         classes = [np.asarray(prediction.classes) for prediction in predictions]
         if largest:
             classes = list(largest_component(np.stack(classes)))

@@ -59,6 +59,7 @@ class Settings:
         mirror: Whether predictions are averaged over all mirror images, here and later.
         largest_component: Whether all but the largest connected piece of each predicted volume is
             dropped, here and later; None does so where every training volume is one piece.
+        precision: Format of the images inside the network, "float32" or "bf16", here and later.
         seed: Weights, order, augmentation and, in ``train``, the split.
     """
 
@@ -72,6 +73,7 @@ class Settings:
     patch: int | None = None
     mirror: bool = True
     largest_component: bool | None = None
+    precision: str = "float32"
     seed: int = 0
 
 
@@ -184,6 +186,7 @@ def train_segmentation(
         optimizer,
         callbacks=[ProgressBar(), History(folder), Checkpoint(folder)],
         schedule=_schedule(optimizer, settings.epochs * len(loader)),
+        precision=settings.precision,
     )
     learner.fit(settings.epochs, resume=folder / CHECKPOINT if resume else None)
     largest = settings.largest_component
@@ -192,6 +195,7 @@ def train_segmentation(
         "class_names": list(class_names),
         "standardise": asdict(Standardise()),
         "mirror": settings.mirror,
+        "precision": settings.precision,
         "largest_component": each_is_one_piece(train_set) if largest is None else largest,
         "training": {**asdict(settings), "voxelgrad": voxelgrad.__version__},
     }

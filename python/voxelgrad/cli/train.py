@@ -111,6 +111,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         argparse.SUPPRESS,
         "yes; stored with the model",
         "yes where every training volume is one piece; stored with the model",
+        f"{_DEFAULT.precision}; stored with the model",
     )
     group.add_argument(
         "--dims",

@@ -7,6 +7,7 @@ import math
 from voxelgrad import nn
 from voxelgrad.nn.arguments import at_least
 from voxelgrad.nn.conv import Convolution, TransposedConvolution
+from voxelgrad.nn.norm import normalise
 from voxelgrad.nn.pool import Pool
 from voxelgrad.tensor import Tensor
 
@@ -79,8 +80,8 @@ class ConvBlock(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the features, (N, *spatial', features)."""
-        hidden = self.activation1(self.norm1(self.conv1(input)))
-        return self.activation2(self.norm2(self.conv2(hidden)))
+        hidden = normalise(self.norm1, self.activation1, self.conv1(input))
+        return normalise(self.norm2, self.activation2, self.conv2(hidden))
 
 
 def choose(owner: str, name: str, value: object, choices: tuple[object, ...]) -> None:

@@ -1,7 +1,8 @@
 """Normalisation layers: they bring activations to mean 0 and variance 1, then scale and shift them.
 
 All take channels-last input of any spatial rank, ``(N, *spatial, C)``. Their scale and shift are
-learned unless ``affine=False``. A layer before a norm needs no bias.
+learned unless ``affine=False``. A layer before a norm needs no bias. Called with
+``activation="relu"`` or ``"leaky_relu"`` they compute that in the same pass.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from voxelgrad import ops
 from voxelgrad.nn import arguments
+from voxelgrad.nn.activation import LeakyReLU, ReLU
 from voxelgrad.nn.module import Module
 from voxelgrad.nn.parameter import Parameter
 from voxelgrad.tensor import Tensor
@@ -32,6 +34,27 @@ class _Norm(Module):
     def _settings(self, first: str, eps: float) -> str:
         text = first if eps == 1e-5 else f"{first}, eps={eps}"
         return text if self.weight is not None else f"{text}, affine=False"
+
+
+def normalise(norm: Module, activation: Module, input: Tensor) -> Tensor:
+    """Return ``activation(norm(input))``, in one pass over memory where both can be fused.
+
+    That is any norm of this module followed by a ReLU or a leaky ReLU; not where a forward hook
+    waits for what lies between the two.
+    """
+    fused = _fusable(activation)
+    if fused and isinstance(norm, _Norm) and not (norm._forward_hooks or activation._forward_hooks):
+        return norm(input, *fused)
+    return activation(norm(input))
+
+
+def _fusable(activation: Module) -> tuple[Any, ...]:
+    """Return what norms take for this activation; nothing if they do not know it."""
+    if type(activation) is ReLU:
+        return ("relu",)
+    if type(activation) is LeakyReLU:
+        return ("leaky_relu", activation.negative_slope)
+    return ()
 
 
 class BatchNorm(_Norm):
@@ -63,7 +86,9 @@ class BatchNorm(_Norm):
         self.register_buffer("running_mean", np.zeros(num_features, np.float32))
         self.register_buffer("running_var", np.ones(num_features, np.float32))
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01
+    ) -> Tensor:
         """Return the normalised input, (N, *spatial, C)."""
         return ops.batch_norm(
             input,
@@ -74,6 +99,8 @@ class BatchNorm(_Norm):
             self.training,
             self.momentum,
             self.eps,
+            activation,
+            negative_slope,
         )
 
     def extra_repr(self) -> str:
@@ -105,9 +132,13 @@ class InstanceNorm(_Norm):
         self.eps = arguments.positive("InstanceNorm", "eps", eps)
         self._make_affine(num_features, affine)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01
+    ) -> Tensor:
         """Return the normalised input, (N, *spatial, C)."""
-        return ops.instance_norm(input, self.weight, self.bias, self.eps)
+        return ops.instance_norm(
+            input, self.weight, self.bias, self.eps, activation, negative_slope
+        )
 
     def extra_repr(self) -> str:
         """Return the number of channels and whatever differs from the defaults."""
@@ -139,9 +170,13 @@ class GroupNorm(_Norm):
         self.eps = arguments.positive("GroupNorm", "eps", eps)
         self._make_affine(num_features, affine)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01
+    ) -> Tensor:
         """Return the normalised input, (N, *spatial, C)."""
-        return ops.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        return ops.group_norm(
+            input, self.num_groups, self.weight, self.bias, self.eps, activation, negative_slope
+        )
 
     def extra_repr(self) -> str:
         """Return groups, channels and whatever differs from the defaults."""
@@ -176,9 +211,19 @@ class LayerNorm(_Norm):
         self.eps = arguments.positive("LayerNorm", "eps", eps)
         self._make_affine(self.normalized_shape, affine)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(
+        self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01
+    ) -> Tensor:
         """Return the normalised input, (..., *normalized_shape)."""
-        return ops.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        return ops.layer_norm(
+            input,
+            self.normalized_shape,
+            self.weight,
+            self.bias,
+            self.eps,
+            activation,
+            negative_slope,
+        )
 
     def extra_repr(self) -> str:
         """Return the normalised shape and whatever differs from the defaults."""

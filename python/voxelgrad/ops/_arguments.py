@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,6 +118,22 @@ def as_tensor(op: str, name: str, value: Any) -> Tensor:
         return Tensor(value)
     except TypeError as error:
         raise TypeError(f"{op}: {name} is not a tensor or array: {error}") from error
+
+
+def as_finite(op: str, name: str, value: Any) -> float:
+    """Return ``value`` as a finite float.
+
+    Raises:
+        TypeError: If it is not a number.
+        ValueError: If it is not finite.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: {name} must be a number; got {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{op}: {name} is {value}; it must be finite")
+    return number
 
 
 def _short(values: Shape) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 from voxelgrad.autograd import Function
+from voxelgrad.ops._arguments import as_finite
 from voxelgrad.tensor import Array, Tensor
 
 _FROM_OUTPUT = frozenset(("relu", "elu", "sigmoid", "tanh", "exp", "sqrt"))
@@ -53,7 +51,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
         ValueError: If ``negative_slope`` is not finite.
         TypeError: If it is not a number.
     """
-    slope = _finite("leaky_relu", "negative_slope", negative_slope)
+    slope = as_finite("leaky_relu", "negative_slope", negative_slope)
     return Activation("leaky_relu", slope).apply(input)
 
 
@@ -65,7 +63,7 @@ def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
             output, which tells the two sides apart only then).
         TypeError: If it is not a number.
     """
-    value = _finite("elu", "alpha", alpha)
+    value = as_finite("elu", "alpha", alpha)
     if value <= 0:
         raise ValueError(f"elu: alpha is {alpha}; it must be greater than 0")
     return Activation("elu", value).apply(input)
@@ -109,14 +107,3 @@ def abs(input: Tensor) -> Tensor:
 def square(input: Tensor) -> Tensor:
     """Return ``input * input``."""
     return Activation("square").apply(input)
-
-
-def _finite(op: str, name: str, value: Any) -> float:
-    """Return ``value`` as a finite float."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{op}: {name} must be a number; got {value!r}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{op}: {name} is {value}; it must be finite")
-    return number

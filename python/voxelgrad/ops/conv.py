@@ -6,6 +6,7 @@ directions.
 
 from __future__ import annotations
 
+from voxelgrad.autograd import restore
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import IntOrTuple, Shape, as_ints, check_parameter
 from voxelgrad.ops._conv_shape import conv_shape, conv_transpose_shape
@@ -54,7 +55,8 @@ class _Convolution(Lowered):
         self.input_shape = input.shape
         self.weight_shape = weight.shape
         needs_input, needs_weight, _ = self.needs_grad
-        self.saved = (input if needs_weight else None, weight if needs_input else None)
+        kept = self.keep(0, input) if needs_weight else None
+        self.saved = (kept, weight if needs_input else None)
 
     def _data_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
         raise NotImplementedError
@@ -66,7 +68,7 @@ class _Convolution(Lowered):
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
-        input, weight = self.saved
+        kept, weight = self.saved
         # The input goes first and is let go, so that its gradient can take its memory.
         self.saved = ()
         empty, dtype = self.backend.empty, grad_output.dtype
@@ -76,12 +78,12 @@ class _Convolution(Lowered):
         grad_bias = empty(grad_output.shape[-1:], learned) if needs_bias else None
         if needs_weight:
             grad_weight = empty(self.weight_shape, learned)
-            self._weight_gradient(grad_output, input, grad_weight, grad_bias)
+            self._weight_gradient(grad_output, restore(kept), grad_weight, grad_bias)
         elif grad_bias is not None:
             self.backend.reduce_sum(
                 grad_output, grad_bias.reshape((1,) * (grad_output.ndim - 1) + (-1,)), 1.0
             )
-        del input
+        del kept
         if needs_input:
             grad_input = empty(self.input_shape, dtype)
             self._data_gradient(grad_output, weight, grad_input)

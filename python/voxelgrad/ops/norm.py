@@ -9,22 +9,34 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
-from voxelgrad.ops._arguments import Shape, as_ints, check_parameter
+from voxelgrad.dtypes import parameter_dtype
+from voxelgrad.ops._arguments import Shape, as_finite, as_ints, check_parameter
 from voxelgrad.tensor import Array, Tensor
 
 
 class _Norm(Function):
-    """What the normalisations share: parameters, and which gradients to compute."""
+    """What the normalisations share: parameters, the activation, and which gradients to compute."""
 
-    __slots__ = ("eps", "op")
+    __slots__ = ("activation", "alpha", "eps", "op")
     input_names = ("input", "weight", "bias")
+    parameters_from = 1
+    can_rebuild = True
     op: str
 
-    def __init__(self, op: str, eps: float) -> None:
+    def __init__(self, op: str, eps: float, activation: str | None, negative_slope: float) -> None:
         if not (isinstance(eps, (int, float)) and 0 < eps < math.inf):
             raise ValueError(f"{op}: eps is {eps!r}; it must be a positive number, such as 1e-5")
+        if activation not in (None, "relu", "leaky_relu"):
+            raise ValueError(
+                f"{op}: activation is {activation!r}; choose None, relu or leaky_relu, and apply "
+                f"others to the result"
+            )
         self.op = op
         self.eps = float(eps)
+        self.activation = activation or "identity"
+        self.alpha = 0.0
+        if activation == "leaky_relu":
+            self.alpha = as_finite(op, "negative_slope", negative_slope)
 
     def _check_images(self, input: Array, weight: Array | None, bias: Array | None) -> None:
         if input.ndim < 2 or 0 in input.shape[1:]:
@@ -42,14 +54,19 @@ class _Norm(Function):
             f"{what} and no variance to normalise by; use a larger input or another norm"
         )
 
-    def _gradients(self, input: Array, channels: Shape) -> list[Array | None]:
-        """Return the arrays for the gradients that are asked for: zeros if the batch is empty."""
-        make = self.backend.empty if input.size else self.backend.zeros
-        shapes = (input.shape, channels, channels)
-        return [
-            make(shape, input.dtype) if needed else None
-            for shape, needed in zip(shapes, self.needs_grad, strict=True)
-        ]
+    def _gradients(self, grad_output: Array, channels: Shape) -> list[Array | None]:
+        """Return the arrays for the gradients that are asked for: zeros if the batch is empty.
+
+        That of the input may take the place of ``grad_output``.
+        """
+        make = self.backend.empty if grad_output.size else self.backend.zeros
+        needs_input, *needs_affine = self.needs_grad
+        grad_input = None
+        if needs_input:
+            overwrite = self.can_overwrite
+            grad_input = grad_output if overwrite else make(grad_output.shape, grad_output.dtype)
+        learned = parameter_dtype(grad_output.dtype)
+        return [grad_input, *(make(channels, learned) if n else None for n in needs_affine)]
 
 
 class BatchNorm(_Norm):
@@ -64,8 +81,10 @@ class BatchNorm(_Norm):
         training: bool,
         momentum: float,
         eps: float,
+        activation: str | None,
+        negative_slope: float,
     ) -> None:
-        super().__init__("batch_norm", eps)
+        super().__init__("batch_norm", eps, activation, negative_slope)
         self.running_mean = running_mean
         self.running_var = running_var
         self.training = bool(training)
@@ -104,50 +123,134 @@ class BatchNorm(_Norm):
         check_parameter("batch_norm", name, array, channels, "input")
 
     def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:
-        output: Array = self.backend.empty(input.shape, input.dtype)
-        if self.training:
-            channels = input.shape[-1:]
-            mean = self.backend.empty(channels, input.dtype)
-            invstd = self.backend.empty(channels, input.dtype)
-            self.backend.batch_norm_forward(input, weight, bias, output, mean, invstd, self.eps)
-            if self.running_mean is not None:
-                self.backend.batch_norm_update(
-                    mean,
-                    invstd,
-                    self.running_mean,
-                    self.running_var,
-                    input.size // channels[0],
-                    self.momentum,
-                    self.eps,
-                )
-        else:
+        dtype, channels = parameter_dtype(input.dtype), input.shape[-1:]
+        if not self.training:
             assert self.running_mean is not None and self.running_var is not None
-            mean = self.running_mean.astype(input.dtype, copy=False)
-            invstd = self.backend.empty(mean.shape, input.dtype)
+            mean = self.running_mean.astype(dtype, copy=False)
+            invstd = self.backend.empty(channels, dtype)
             self.backend.batch_norm_invstd(self.running_var, invstd, self.eps)
-            if input.size:
-                self.backend.batch_norm_apply(input, weight, bias, mean, invstd, output)
-        self.saved = (input, weight, mean, invstd)
+            self.saved = (input, weight, bias, mean, invstd)
+            return self.rebuild()
+        output: Array = self.backend.empty(input.shape, input.dtype)
+        mean, invstd = self.backend.empty(channels, dtype), self.backend.empty(channels, dtype)
+        self.saved = (input, weight, bias, mean, invstd)
+        self.backend.batch_norm_forward(
+            input, weight, bias, output, mean, invstd, self.eps, self.activation, self.alpha
+        )
+        if self.running_mean is not None:
+            self.backend.batch_norm_update(
+                mean,
+                invstd,
+                self.running_mean,
+                self.running_var,
+                input.size // channels[0],
+                self.momentum,
+                self.eps,
+            )
+        return output
+
+    def rebuild(self) -> Array:
+        assert self.saved is not None
+        input, *statistics = self.saved
+        output: Array = self.backend.empty(input.shape, input.dtype)
+        if input.size:
+            self.backend.batch_norm_apply(input, *statistics, output, self.activation, self.alpha)
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
-        input, weight, mean, invstd = self.saved
-        gradients = self._gradients(input, input.shape[-1:])
-        if input.size:
+        gradients = self._gradients(grad_output, grad_output.shape[-1:])
+        if grad_output.size:
             self.backend.batch_norm_backward(
-                grad_output, input, weight, mean, invstd, *gradients, self.training
+                grad_output, *self.saved, *gradients, self.training, self.activation, self.alpha
             )
         return tuple(gradients)
 
 
-class GroupNorm(_Norm):
+class _GroupedNorm(_Norm):
+    """A norm of groups of channels; ``_rows`` gives arrays the shape that the backend takes."""
+
+    __slots__ = ("shape",)
+
+    def _rows(self, array: Array) -> Array:
+        """Return ``array`` as the backend takes it: (N, *spatial, C)."""
+        return array
+
+    def _statistics_shape(self, input: Array) -> Shape:
+        """Return (N, G) for an input as the backend takes it."""
+        raise NotImplementedError
+
+    def _affine_shape(self, shape: Shape) -> Shape:
+        """Return the shape of weight and bias for an input of ``shape``."""
+        return shape[-1:]
+
+    def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:
+        empty, dtype = self.backend.empty, parameter_dtype(input.dtype)
+        self.shape = input.shape
+        output: Array = empty(input.shape, input.dtype)
+        rows, weight, bias = self._rows(input), _flat(weight), _flat(bias)
+        shape = self._statistics_shape(rows)
+        mean, invstd = empty(shape, dtype), empty(shape, dtype)
+        self.saved = (rows, weight, bias, mean, invstd)
+        if input.size:
+            self.backend.group_norm_forward(
+                rows,
+                weight,
+                bias,
+                self._rows(output),
+                mean,
+                invstd,
+                self.eps,
+                self.activation,
+                self.alpha,
+            )
+        return output
+
+    def rebuild(self) -> Array:
+        assert self.saved is not None
+        rows, *statistics = self.saved
+        output: Array = self.backend.empty(self.shape, rows.dtype)
+        if rows.size:
+            self.backend.group_norm_apply(
+                rows, *statistics, self._rows(output), self.activation, self.alpha
+            )
+        return output
+
+    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
+        assert self.saved is not None
+        gradients = self._gradients(grad_output, self._affine_shape(grad_output.shape))
+        if grad_output.size:
+            grad_input, grad_weight, grad_bias = gradients
+            self.backend.group_norm_backward(
+                self._rows(grad_output),
+                *self.saved,
+                None if grad_input is None else self._rows(grad_input),
+                _flat(grad_weight),
+                _flat(grad_bias),
+                self.activation,
+                self.alpha,
+            )
+        return tuple(gradients)
+
+
+def _flat(parameter: Array | None) -> Array | None:
+    return None if parameter is None else parameter.reshape(-1)
+
+
+class GroupNorm(_GroupedNorm):
     """Normalisation of each group of channels of each sample; one group per channel: instance."""
 
     __slots__ = ("num_groups",)
 
-    def __init__(self, op: str, num_groups: int | None, eps: float) -> None:
-        super().__init__(op, eps)
+    def __init__(
+        self,
+        op: str,
+        num_groups: int | None,
+        eps: float,
+        activation: str | None,
+        negative_slope: float,
+    ) -> None:
+        super().__init__(op, eps, activation, negative_slope)
         self.num_groups = num_groups
 
     def check(self, input: Array, weight: Array | None, bias: Array | None) -> None:
@@ -163,33 +266,24 @@ class GroupNorm(_Norm):
         if input.size < 2 * input.shape[0] * self.num_groups:
             self._refuse_single_values(input, "sample and group of channels")
 
-    def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:
-        empty, dtype = self.backend.empty, input.dtype
+    def _statistics_shape(self, input: Array) -> Shape:
         assert self.num_groups is not None
-        statistics = (input.shape[0], self.num_groups)
-        output: Array = empty(input.shape, dtype)
-        mean, invstd = empty(statistics, dtype), empty(statistics, dtype)
-        if input.size:
-            self.backend.group_norm_forward(input, weight, bias, output, mean, invstd, self.eps)
-        self.saved = (input, weight, mean, invstd)
-        return output
-
-    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
-        assert self.saved is not None
-        input, weight, mean, invstd = self.saved
-        gradients = self._gradients(input, input.shape[-1:])
-        if input.size:
-            self.backend.group_norm_backward(grad_output, input, weight, mean, invstd, *gradients)
-        return tuple(gradients)
+        return (input.shape[0], self.num_groups)
 
 
-class LayerNorm(_Norm):
+class LayerNorm(_GroupedNorm):
     """Normalisation over the trailing axes: group norm with one group on rows."""
 
     __slots__ = ("normalized_shape",)
 
-    def __init__(self, normalized_shape: Shape, eps: float) -> None:
-        super().__init__("layer_norm", eps)
+    def __init__(
+        self,
+        normalized_shape: Shape,
+        eps: float,
+        activation: str | None,
+        negative_slope: float,
+    ) -> None:
+        super().__init__("layer_norm", eps, activation, negative_slope)
         self.normalized_shape = normalized_shape
 
     def check(self, input: Array, weight: Array | None, bias: Array | None) -> None:
@@ -208,45 +302,15 @@ class LayerNorm(_Norm):
         if math.prod(expected) < 2:
             self._refuse_single_values(input, "row")
 
-    def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:
-        empty, dtype = self.backend.empty, input.dtype
+    def _rows(self, array: Array) -> Array:
         columns = math.prod(self.normalized_shape)
-        rows = input.size // columns
-        output: Array = empty(input.shape, dtype)
-        mean, invstd = empty((rows, 1), dtype), empty((rows, 1), dtype)
-        self.saved = (input, weight, mean, invstd)
-        if rows == 0:
-            return output
-        self.backend.group_norm_forward(
-            input.reshape(rows, columns),
-            None if weight is None else weight.reshape(columns),
-            None if bias is None else bias.reshape(columns),
-            output.reshape(rows, columns),
-            mean,
-            invstd,
-            self.eps,
-        )
-        return output
+        return array.reshape(array.size // columns, columns)
 
-    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
-        assert self.saved is not None
-        input, weight, mean, invstd = self.saved
-        gradients = self._gradients(input, self.normalized_shape)
-        if input.size == 0:
-            return tuple(gradients)
-        columns = math.prod(self.normalized_shape)
-        grad_input, grad_weight, grad_bias = gradients
-        self.backend.group_norm_backward(
-            grad_output.reshape(-1, columns),
-            input.reshape(-1, columns),
-            None if weight is None else weight.reshape(columns),
-            mean,
-            invstd,
-            None if grad_input is None else grad_input.reshape(-1, columns),
-            None if grad_weight is None else grad_weight.reshape(columns),
-            None if grad_bias is None else grad_bias.reshape(columns),
-        )
-        return tuple(gradients)
+    def _statistics_shape(self, input: Array) -> Shape:
+        return (input.shape[0], 1)
+
+    def _affine_shape(self, shape: Shape) -> Shape:
+        return self.normalized_shape
 
 
 def batch_norm(
@@ -258,6 +322,8 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
 ) -> Tensor:
     """Normalise each channel over batch and space.
 
@@ -273,6 +339,9 @@ def batch_norm(
             as constants).
         momentum: How far the running statistics move towards the batch's, in [0, 1].
         eps: Added to the variance.
+        activation: What follows in the same pass: ``None``, ``"relu"`` or ``"leaky_relu"``. The
+            backward pass computes again what went into it, so it costs no memory.
+        negative_slope: That of the leaky ReLU.
 
     Returns:
         A tensor of the input's shape.
@@ -282,12 +351,19 @@ def batch_norm(
             train on.
         TypeError: If the running statistics are not numpy arrays of floats.
     """
-    function = BatchNorm(running_mean, running_var, training, momentum, eps)
+    function = BatchNorm(
+        running_mean, running_var, training, momentum, eps, activation, negative_slope
+    )
     return function.apply(input, weight, bias)
 
 
 def instance_norm(
-    input: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
 ) -> Tensor:
     """Normalise each channel of each sample over space.
 
@@ -298,6 +374,9 @@ def instance_norm(
         weight: ``(C,)`` factor, or ``None`` for 1.
         bias: ``(C,)`` summand, or ``None`` for 0.
         eps: Added to the variance.
+        activation: What follows in the same pass: ``None``, ``"relu"`` or ``"leaky_relu"``. The
+            backward pass computes again what went into it, so it costs no memory.
+        negative_slope: That of the leaky ReLU.
 
     Returns:
         A tensor of the input's shape.
@@ -305,7 +384,8 @@ def instance_norm(
     Raises:
         ValueError: If shapes do not fit or there is a single position.
     """
-    return GroupNorm("instance_norm", None, eps).apply(input, weight, bias)
+    function = GroupNorm("instance_norm", None, eps, activation, negative_slope)
+    return function.apply(input, weight, bias)
 
 
 def group_norm(
@@ -314,6 +394,8 @@ def group_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
 ) -> Tensor:
     """Normalise each group of neighbouring channels of each sample over space.
 
@@ -325,6 +407,9 @@ def group_norm(
         weight: ``(C,)`` factor, or ``None`` for 1.
         bias: ``(C,)`` summand, or ``None`` for 0.
         eps: Added to the variance.
+        activation: What follows in the same pass: ``None``, ``"relu"`` or ``"leaky_relu"``. The
+            backward pass computes again what went into it, so it costs no memory.
+        negative_slope: That of the leaky ReLU.
 
     Returns:
         A tensor of the input's shape.
@@ -334,7 +419,8 @@ def group_norm(
     """
     if num_groups is None:
         raise ValueError("group_norm: num_groups is None; it must be an int that divides C")
-    return GroupNorm("group_norm", num_groups, eps).apply(input, weight, bias)
+    function = GroupNorm("group_norm", num_groups, eps, activation, negative_slope)
+    return function.apply(input, weight, bias)
 
 
 def layer_norm(
@@ -343,6 +429,8 @@ def layer_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
+    activation: str | None = None,
+    negative_slope: float = 0.01,
 ) -> Tensor:
     """Normalise over the trailing axes.
 
@@ -354,6 +442,9 @@ def layer_norm(
         weight: Factor of that shape, or ``None`` for 1.
         bias: Summand of that shape, or ``None`` for 0.
         eps: Added to the variance.
+        activation: What follows in the same pass: ``None``, ``"relu"`` or ``"leaky_relu"``. The
+            backward pass computes again what went into it, so it costs no memory.
+        negative_slope: That of the leaky ReLU.
 
     Returns:
         A tensor of the input's shape.
@@ -363,4 +454,4 @@ def layer_norm(
     """
     rank = len(normalized_shape) if isinstance(normalized_shape, (tuple, list)) else 1
     shape = as_ints("layer_norm", "normalized_shape", normalized_shape, rank)
-    return LayerNorm(shape, eps).apply(input, weight, bias)
+    return LayerNorm(shape, eps, activation, negative_slope).apply(input, weight, bias)

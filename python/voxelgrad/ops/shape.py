@@ -111,6 +111,13 @@ class Concat(Function):
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
+        if not all(self.needs_grad):
+            return self._some_gradients(grad_output)
+        gradients = [self.backend.empty(shape, grad_output.dtype) for shape in self.shapes]
+        self.backend.split(grad_output, gradients, self.axis)
+        return tuple(gradients)
+
+    def _some_gradients(self, grad_output: Array) -> tuple[Array | None, ...]:
         gradients: list[Array | None] = []
         start = [0] * grad_output.ndim
         for shape, needed in zip(self.shapes, self.needs_grad, strict=True):

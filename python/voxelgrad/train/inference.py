@@ -14,6 +14,7 @@ from voxelgrad import ops
 from voxelgrad.data import ArrayDataset, Batch, DataLoader, Dataset
 from voxelgrad.grad_mode import no_grad
 from voxelgrad.nn import Module
+from voxelgrad.precision import autocast
 from voxelgrad.tensor import Tensor
 from voxelgrad.train.metrics import Metric
 
@@ -60,7 +61,11 @@ def loader_of(data: Data, batch_size: int, owner: str) -> DataLoader:
 
 
 def predict(
-    model: Module, data: Data, batch_size: int = 8, mirror: bool = False
+    model: Module,
+    data: Data,
+    batch_size: int = 8,
+    mirror: bool = False,
+    precision: str = "float32",
 ) -> Iterator[Prediction]:
     """Yield a prediction for each image, in the order of the data.
 
@@ -72,10 +77,11 @@ def predict(
         mirror: Average the probabilities over all mirror images, along every set of spatial axes:
             steadier, and four (2D) or eight (3D) times the work (nnU-Net's test-time augmentation,
             Isensee et al. 2021).
+        precision: "float32", or "bf16" to compute under ``autocast``.
     """
     for batch in loader_of(data, batch_size, "predict"):
         axes = range(1, batch.image.ndim - 1) if mirror else ()
-        probabilities = _mirrored(model, batch.image, axes)
+        probabilities = _mirrored(model, batch.image, axes, precision)
         for index, (case, name) in enumerate(zip(batch.cases, batch.names, strict=True)):
             yield Prediction(probabilities[index], case, name)
 
@@ -86,6 +92,7 @@ def evaluate(
     metrics: Sequence[Metric] = (),
     loss: Loss | None = None,
     batch_size: int = 8,
+    precision: str = "float32",
 ) -> dict[str, Any]:
     """Return the figures over all of ``data``: ``loss`` (mean over images) and one for each metric.
 
@@ -95,6 +102,7 @@ def evaluate(
         metrics: Reset first; afterwards they hold the cases one by one.
         loss: Called with logits and labels; None leaves it out.
         batch_size: Images at a time, where ``data`` is not a loader.
+        precision: "float32", or "bf16" to compute under ``autocast``.
 
     Raises:
         ValueError: If the data has no labels, or a metric refuses the shapes or classes.
@@ -104,7 +112,7 @@ def evaluate(
     total, count = 0.0, 0
     for batch in loader_of(data, batch_size, "evaluate"):
         labels = labels_of(batch, "evaluate")
-        logits = _logits(model, batch.image)
+        logits = _logits(model, batch.image, precision)
         if loss is not None:
             with no_grad():
                 total += loss(logits, labels).item() * len(batch)
@@ -124,27 +132,31 @@ class Padded(Module):
 
     Args:
         model: Gives (N, *spatial, K), or (N, K) for a classifier.
+        precision: "float32", or "bf16" to compute under ``autocast``.
     """
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, model: Module, precision: str = "float32") -> None:
         self.model = model
+        self.precision = precision
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the logits of images (N, *spatial, C)."""
+        """Return the logits, float32, of images (N, *spatial, C)."""
         divisor = int(getattr(self.model, "divisor", 1))
         extra = [-size % divisor for size in input.shape[1:-1]]
-        if not any(extra):
-            return self.model(input)
-        logits = self.model(
-            ops.pad(input, [(0, 0), *((0, more) for more in extra), (0, 0)], "edge")
-        )
+        padded = input
+        if any(extra):
+            padded = ops.pad(input, [(0, 0), *((0, more) for more in extra), (0, 0)], "edge")
+        with autocast(self.precision):
+            logits = self.model(padded).astype("float32")
+        if padded is input:
+            return logits
         size = (*input.shape[:-1], logits.shape[-1])
         return ops.crop(logits, (0,) * len(size), size)
 
 
-def logits_of(model: Module, images: NDArray[np.float32]) -> Tensor:
-    """Return the model's output for images (N, *spatial, C) of any size; see `Padded`."""
-    return Padded(model)(Tensor(images))
+def logits_of(model: Module, images: NDArray[np.float32], precision: str = "float32") -> Tensor:
+    """Return the logits, float32, of images (N, *spatial, C) of any size; see `Padded`."""
+    return Padded(model, precision)(Tensor(images))
 
 
 def labels_of(batch: Batch, owner: str) -> NDArray[np.int64]:
@@ -176,7 +188,7 @@ def classes_of(scores: NDArray[Any]) -> Any:
 
 
 def _mirrored(
-    model: Module, images: NDArray[np.float32], axes: Iterable[int]
+    model: Module, images: NDArray[np.float32], axes: Iterable[int], precision: str
 ) -> NDArray[np.float32]:
     """Return probabilities, averaged over the images mirrored along every set of ``axes``."""
     axes = tuple(axes)
@@ -184,7 +196,7 @@ def _mirrored(
     total: NDArray[np.float32] | None = None
     for flip in mirrors:
         turned = np.ascontiguousarray(np.flip(images, flip))
-        probabilities = probabilities_of(_logits(model, turned))
+        probabilities = probabilities_of(_logits(model, turned, precision))
         if probabilities.ndim == images.ndim:
             probabilities = np.flip(probabilities, flip)
         total = np.array(probabilities) if total is None else total + probabilities
@@ -193,12 +205,12 @@ def _mirrored(
     return total
 
 
-def _logits(model: Module, images: NDArray[np.float32]) -> Tensor:
+def _logits(model: Module, images: NDArray[np.float32], precision: str) -> Tensor:
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         with no_grad():
-            return logits_of(model, images)
+            return logits_of(model, images, precision)
     finally:
         for module, training in modes.items():
             module.training = training

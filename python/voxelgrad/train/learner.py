@@ -14,6 +14,7 @@ import numpy as np
 from voxelgrad import random
 from voxelgrad.compiled import CompiledTraining
 from voxelgrad.data import Batch, DataLoader, Dataset
+from voxelgrad.dtypes import as_dtype
 from voxelgrad.nn import Module
 from voxelgrad.optim import Optimizer, Schedule, clip_grad_norm
 from voxelgrad.train import inference
@@ -47,6 +48,8 @@ class Learner:
         clip_norm: Largest norm of the gradients; None does not clip.
         batch_size: Images in a step, where ``train_data`` is a dataset; also for validation.
         seed: Order of the images, where ``train_data`` is a dataset.
+        precision: Format of the images inside the network: "float32", or "bf16" for ``autocast``,
+            in training, evaluation and prediction.
         compile: Whether to run training steps compiled (see ``voxelgrad.compile``): the same bits
             with less work between the kernels.
 
@@ -75,6 +78,7 @@ class Learner:
         clip_norm: float | None = None,
         batch_size: int = 8,
         seed: int = 0,
+        precision: str = "float32",
         compile: bool = False,
     ) -> None:
         if schedule_every not in ("batch", "epoch"):
@@ -84,7 +88,6 @@ class Learner:
         self.model = model
         self.loader = _training_loader(train_data, batch_size, seed)
         self.loss = loss
-        self._compiled = CompiledTraining(inference.Padded(model), loss, None) if compile else None
         self.optimizer = optimizer
         self.metrics = tuple(metrics)
         self.callbacks = sorted(callbacks, key=lambda callback: callback.order)
@@ -93,6 +96,11 @@ class Learner:
         self.schedule_every = schedule_every
         self.clip_norm = clip_norm
         self.batch_size = batch_size
+        as_dtype("Learner", precision)
+        self.precision = precision
+        self._compiled = None
+        if compile:
+            self._compiled = CompiledTraining(inference.Padded(model, precision), loss, None)
         self.epoch = self.batch = self.step = self.epochs = 0
         self.last_loss = math.nan
         self.history: list[dict[str, Any]] = []
@@ -147,11 +155,13 @@ class Learner:
 
     def evaluate(self, data: inference.Data) -> dict[str, Any]:
         """Return ``loss`` and each metric over all of ``data``; see ``inference.evaluate``."""
-        return inference.evaluate(self.model, data, self.metrics, self.loss, self.batch_size)
+        return inference.evaluate(
+            self.model, data, self.metrics, self.loss, self.batch_size, self.precision
+        )
 
     def predict(self, data: inference.Data) -> Iterator[inference.Prediction]:
         """Yield a prediction for each image; see ``inference.predict``."""
-        return inference.predict(self.model, data, self.batch_size)
+        return inference.predict(self.model, data, self.batch_size, precision=self.precision)
 
     def stop(self, reason: str) -> None:
         """Ask for the training to end after the epoch under way."""
@@ -231,7 +241,8 @@ class Learner:
             self._check_loss(batch)
         else:
             self.optimizer.zero_grad()
-            loss = self.loss(inference.logits_of(self.model, batch.image), labels)
+            logits = inference.logits_of(self.model, batch.image, self.precision)
+            loss = self.loss(logits, labels)
             self.last_loss = loss.item()
             self._check_loss(batch)
             loss.backward()
@@ -274,13 +285,7 @@ class Learner:
 
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None
-        figures = inference.evaluate(
-            self.model,
-            self.validation,
-            self.metrics,
-            self.loss,
-            self.batch_size,
-        )
+        figures = self.evaluate(self.validation)
         return {
             f"validation_{name}": float(value)
             for name, value in figures.items()

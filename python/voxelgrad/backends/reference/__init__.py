@@ -64,6 +64,7 @@ from voxelgrad.backends.reference.norm import (
     batch_norm_forward,
     batch_norm_invstd,
     batch_norm_update,
+    group_norm_apply,
     group_norm_backward,
     group_norm_forward,
 )
@@ -87,6 +88,7 @@ from voxelgrad.backends.reference.shape import (
     pad_backward,
     pad_forward,
     slice_forward,
+    split,
     transpose,
 )
 from voxelgrad.backends.reference.softmax import (
@@ -135,6 +137,7 @@ __all__ = [
     "fill",
     "focal_backward",
     "focal_forward",
+    "group_norm_apply",
     "group_norm_backward",
     "group_norm_forward",
     "interpolate_backward",
@@ -153,6 +156,7 @@ __all__ = [
     "slice_forward",
     "softmax_backward",
     "softmax_forward",
+    "split",
     "squared_norm",
     "transpose",
     "zeros",

@@ -1,4 +1,4 @@
-"""Batch and group normalisation of arrays (N, *spatial, C) in plain numpy.
+"""Batch and group normalisation of arrays (N, *spatial, C) in plain numpy, and an activation.
 
 Instance norm is group norm with as many groups as channels; layer norm is group norm with one group
 on the array reshaped to (rows, columns).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from voxelgrad.backends.reference._common import Array, float64
+from voxelgrad.backends.reference.activation import activation_backward, activation_forward
 
 
 def _scale(weight: Array | None) -> Array:
@@ -17,6 +18,23 @@ def _scale(weight: Array | None) -> Array:
 
 def _shift(bias: Array | None) -> Array:
     return np.zeros(()) if bias is None else float64(bias)
+
+
+def _activate(pre: Array, activation: str, alpha: float) -> Array:
+    """Return identity, relu or leaky_relu (slope ``alpha``) of ``pre``, in its place."""
+    if activation != "identity":
+        activation_forward(activation, pre, pre, alpha)
+    return pre
+
+
+def _through_activation(grad: Array, pre: Array, activation: str, alpha: float) -> Array:
+    """Return the gradient of ``pre`` from that of ``_activate(pre)``."""
+    result = float64(grad)
+    if activation != "identity":
+        result = np.empty_like(pre)
+        # The slope depends on the sign alone, which input and output share.
+        activation_backward(activation, grad, pre, result, alpha)
+    return result
 
 
 def _grad_normalised(grad: Array, normalised: Array, invstd: Array, axes: tuple[int, ...]) -> Array:
@@ -35,6 +53,8 @@ def batch_norm_forward(
     mean: Array,
     invstd: Array,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None:
     """Normalise each channel by its own mean and biased variance.
 
@@ -43,8 +63,8 @@ def batch_norm_forward(
     x = float64(input).reshape(-1, input.shape[-1])
     centre = x.mean(axis=0)
     inverse = 1.0 / np.sqrt(((x - centre) ** 2).mean(axis=0) + eps)
-    y = (x - centre) * inverse * _scale(weight) + _shift(bias)
-    output[...] = y.reshape(output.shape)
+    pre = (x - centre) * inverse * _scale(weight) + _shift(bias)
+    output[...] = _activate(pre, activation, alpha).reshape(output.shape)
     mean[...] = centre
     invstd[...] = inverse
 
@@ -73,10 +93,12 @@ def batch_norm_apply(
     mean: Array,
     invstd: Array,
     output: Array,
+    activation: str,
+    alpha: float,
 ) -> None:
     """Normalise each channel by given statistics ``mean``, ``invstd`` (C,)."""
     normalised = (float64(input) - float64(mean)) * float64(invstd)
-    output[...] = normalised * _scale(weight) + _shift(bias)
+    output[...] = _activate(normalised * _scale(weight) + _shift(bias), activation, alpha)
 
 
 def batch_norm_invstd(variance: Array, invstd: Array, eps: float) -> None:
@@ -109,18 +131,22 @@ def batch_norm_backward(
     grad_output: Array,
     input: Array,
     weight: Array | None,
+    bias: Array | None,
     mean: Array,
     invstd: Array,
     grad_input: Array | None,
     grad_weight: Array | None,
     grad_bias: Array | None,
     training: bool,
+    activation: str,
+    alpha: float,
 ) -> None:
     """Write those gradients that are not None; in ``training`` statistics depend on the input."""
     channels = input.shape[-1]
-    grad = float64(grad_output).reshape(-1, channels)
     inverse = float64(invstd)
     normalised = (float64(input).reshape(-1, channels) - float64(mean)) * inverse
+    pre = normalised * _scale(weight) + _shift(bias)
+    grad = _through_activation(grad_output.reshape(-1, channels), pre, activation, alpha)
     if grad_bias is not None:
         grad_bias[...] = grad.sum(axis=0)
     if grad_weight is not None:
@@ -152,6 +178,8 @@ def group_norm_forward(
     mean: Array,
     invstd: Array,
     eps: float,
+    activation: str,
+    alpha: float,
 ) -> None:
     """Normalise each group of channels of each sample; ``mean``, ``invstd`` (N, G) are outputs."""
     x = _grouped(input, mean.shape[1])
@@ -159,26 +187,47 @@ def group_norm_forward(
     variance = ((x - _per_group(centre)) ** 2).mean(axis=(1, 3))
     inverse = 1.0 / np.sqrt(variance + eps)
     normalised = (x - _per_group(centre)) * _per_group(inverse)
-    output[...] = normalised.reshape(output.shape) * _scale(weight) + _shift(bias)
+    pre = normalised.reshape(output.shape) * _scale(weight) + _shift(bias)
+    output[...] = _activate(pre, activation, alpha)
     mean[...] = centre
     invstd[...] = inverse
+
+
+def group_norm_apply(
+    input: Array,
+    weight: Array | None,
+    bias: Array | None,
+    mean: Array,
+    invstd: Array,
+    output: Array,
+    activation: str,
+    alpha: float,
+) -> None:
+    """Normalise each group of channels of each sample by given ``mean``, ``invstd`` (N, G)."""
+    centred = _grouped(input, mean.shape[1]) - _per_group(mean)
+    normalised = (centred * _per_group(invstd)).reshape(output.shape)
+    output[...] = _activate(normalised * _scale(weight) + _shift(bias), activation, alpha)
 
 
 def group_norm_backward(
     grad_output: Array,
     input: Array,
     weight: Array | None,
+    bias: Array | None,
     mean: Array,
     invstd: Array,
     grad_input: Array | None,
     grad_weight: Array | None,
     grad_bias: Array | None,
+    activation: str,
+    alpha: float,
 ) -> None:
     """Write those gradients of ``group_norm_forward`` that are not None."""
     channels, groups = input.shape[-1], mean.shape[1]
-    grad = float64(grad_output)
     inverse = _per_group(invstd)
     normalised = (_grouped(input, groups) - _per_group(mean)) * inverse
+    pre = normalised.reshape(input.shape) * _scale(weight) + _shift(bias)
+    grad = _through_activation(grad_output, pre, activation, alpha)
     if grad_bias is not None:
         grad_bias[...] = grad.reshape(-1, channels).sum(axis=0)
     if grad_weight is not None:

@@ -1,4 +1,4 @@
-"""Moving values without computing: transpose, concat, slice, pad."""
+"""Moving values without computing: transpose, concat, split, slice, pad."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def transpose(input: Array, output: Array, axes: Ints) -> None:
 def concat(inputs: list[Array], output: Array, axis: int) -> None:
     """Write the arrays one after the other along ``axis``."""
     output[...] = np.concatenate(inputs, axis=axis)
+
+
+def split(input: Array, outputs: list[Array], axis: int) -> None:
+    """Write the parts of ``input`` that lie one after the other along ``axis``."""
+    ends = np.cumsum([output.shape[axis] for output in outputs])
+    for output, part in zip(outputs, np.split(input, ends[:-1], axis=axis), strict=True):
+        output[...] = part
 
 
 def slice_forward(input: Array, output: Array, start: Ints) -> None:

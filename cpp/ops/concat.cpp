@@ -1,0 +1,92 @@
+#include <numeric>
+
+#include "core/check.hpp"
+#include "core/streaming.hpp"
+#include "ops/copy_rows.hpp"
+#include "ops/shape.hpp"
+
+namespace voxelgrad {
+namespace {
+
+using std::int64_t;
+
+// One of the arrays that lie side by side in the rows of the whole.
+template <class T>
+struct Piece {
+    Rows<T> rows;
+    int64_t begin, end;  // columns in the whole
+};
+
+// The pieces that are not empty. A row of the whole is everything from `axis` on.
+template <class Part, class Whole>
+std::vector<Piece<Part>> pieces_of(const char* op, const char* part_name, const char* whole_name,
+                                   const std::vector<View<Part>>& parts, const View<Whole>& whole,
+                                   int axis) {
+    check(axis >= 0 && axis < whole.rank, op, ": axis is ", axis, " but ", whole_name, ' ', whole,
+          " has ", whole.rank, " axes");
+    const int64_t trailing = whole.count(axis + 1, whole.rank);
+    std::vector<Piece<Part>> pieces;
+    int64_t total = 0;
+    for (const View<Part>& part : parts) {
+        bool fits = part.rank == whole.rank;
+        for (int a = 0; fits && a < whole.rank; ++a) fits = a == axis || part[a] == whole[a];
+        check(fits, op, ": ", part_name, ' ', part, " must agree with ", whole_name, ' ', whole,
+              " except along axis ", axis);
+        const int64_t begin = total * trailing, length = part[axis] * trailing;
+        total += part[axis];
+        if (length > 0) pieces.push_back({{part.data, length}, begin, begin + length});
+    }
+    check(total == whole[axis], op, ": ", part_name, "s have ", total, " elements along axis ",
+          axis, " but ", whole_name, " is ", whole);
+    return pieces;
+}
+
+// Calls body(piece, first, last) for the columns of the box that lie in each piece.
+template <class T, class Body>
+void for_pieces(const std::vector<Piece<T>>& pieces, const Box& box, Body body) {
+    for (const Piece<T>& piece : pieces) {
+        const int64_t first = std::max(piece.begin, box.column);
+        const int64_t last = std::min(piece.end, box.column_end);
+        if (first < last) body(piece, first, last);
+    }
+}
+
+}  // namespace
+
+template <class T>
+void concat(const std::vector<View<const T>>& inputs, View<T> output, int axis) {
+    const auto pieces = pieces_of("concat", "input", "output", inputs, output, axis);
+    const Rows<T> whole{output.data, output.count(axis, output.rank)};
+    int64_t unit = 0;  // what all pieces' lengths are multiples of
+    for (const Piece<const T>& piece : pieces) unit = std::gcd(unit, piece.rows.pitch);
+    const bool past_cache = worth_streaming(output.data, output.size(), unit);
+    for_boxes(output.count(0, axis), whole.pitch, [&](const Box& box) {
+        for_pieces(pieces, box, [&](const Piece<const T>& piece, int64_t first, int64_t last) {
+            copy_rows(piece.rows.at(box.row, first - piece.begin), whole.at(box.row, first),
+                      box.row_end - box.row, last - first, past_cache);
+        });
+    });
+}
+
+template <class T>
+void split(View<const T> input, const std::vector<View<T>>& outputs, int axis) {
+    const auto pieces = pieces_of("split", "output", "input", outputs, input, axis);
+    const Rows<const T> whole{input.data, input.count(axis, input.rank)};
+    const int64_t rows = input.count(0, axis);
+    for_boxes(rows, whole.pitch, [&](const Box& box) {
+        for_pieces(pieces, box, [&](const Piece<T>& piece, int64_t first, int64_t last) {
+            const Rows<T> target = piece.rows.at(box.row, first - piece.begin);
+            const int64_t unit = std::gcd(target.pitch, last - first);
+            const bool past_cache = worth_streaming(target.data, rows * target.pitch, unit);
+            copy_rows(whole.at(box.row, first), target, box.row_end - box.row, last - first,
+                      past_cache);
+        });
+    });
+}
+
+template void concat(const std::vector<View<const float>>&, View<float>, int);
+template void concat(const std::vector<View<const bf16>>&, View<bf16>, int);
+template void split(View<const float>, const std::vector<View<float>>&, int);
+template void split(View<const bf16>, const std::vector<View<bf16>>&, int);
+
+}  // namespace voxelgrad

@@ -1,0 +1,74 @@
+#include <algorithm>
+
+#include "core/parallel_for.hpp"
+#include "core/split.hpp"
+#include "kernels/transpose.hpp"
+#include "kernels/winograd_product.hpp"
+#include "ops/conv_winograd.hpp"
+
+namespace voxelgrad {
+namespace {
+
+constexpr int plane = winograd_kernel * winograd_kernel;
+
+// The number of the tap whose offset is `place` above the lowest, in (depth, row, column).
+std::int64_t tap_at(const GatherPhase& phase, std::int64_t depth, std::int64_t row,
+                    std::int64_t column) {
+    for (const GatherTap& tap : phase.taps)
+        if (tap.offset[0] - phase.low[0] == depth && tap.offset[1] - phase.low[1] == row &&
+            tap.offset[2] - phase.low[2] == column)
+            return tap.number;
+    return -1;
+}
+
+// Copies one tap of the weight between `sources` channels from `source` on and `targets` from
+// `target` on to taps[source][width].
+void copy_tap(const Pass& pass, std::int64_t tap, std::int64_t target, std::int64_t targets,
+              std::int64_t source, std::int64_t sources, float* taps, std::int64_t width) {
+    const float* weight = pass.weight + pass.weight_index(0, target, source, tap);
+    const std::int64_t target_step = pass.weight_index(0, 1, 0, 0) - pass.weight_index(0, 0, 0, 0);
+    const std::int64_t source_step = pass.weight_index(0, 0, 1, 0) - pass.weight_index(0, 0, 0, 0);
+    if (source_step == 1) {
+        transpose_kernels<float>().matrix(weight, target_step, taps, width, sources, targets, false);
+        return;
+    }
+    for (std::int64_t s = 0; s < sources; ++s)
+        std::copy_n(weight + s * source_step, targets, taps + s * width);
+}
+
+}  // namespace
+
+WinogradWeight::WinogradWeight(const Pass& pass, const GatherPhase& phase)
+    : depth_taps_(phase.high[0] - phase.low[0] + 1),
+      panels_(divide_up(pass.target.channels, winograd_product_kernels().panel)),
+      stride_(
+          frequency_stride(depth_taps_ * pass.source.channels * winograd_product_kernels().panel)),
+      data_(panels_ * winograd_frequencies * stride_) {
+    const std::int64_t blocks = divide_up(pass.source.channels, strip_block);
+    parallel_for(panels_ * blocks, [&](std::int64_t task) {
+        transform(pass, phase, task / blocks, task % blocks * strip_block);
+    });
+}
+
+// One panel for one block of 16 source channels.
+void WinogradWeight::transform(const Pass& pass, const GatherPhase& phase, std::int64_t panel,
+                               std::int64_t start) const {
+    const std::int64_t width = winograd_product_kernels().panel, tap_stride = strip_block * width;
+    const std::int64_t first = panel * width, all = pass.source.channels;
+    const std::int64_t targets = std::min(width, pass.target.channels - first);
+    const std::int64_t sources = std::min(strip_block, all - start);
+    Workspace<float> taps(plane * tap_stride);
+    std::fill_n(taps.data(), plane * tap_stride, 0.0f);
+    for (std::int64_t depth = 0; depth < depth_taps_; ++depth) {
+        for (int t = 0; t < plane; ++t)
+            copy_tap(pass, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel), first,
+                     targets, start, sources, taps.data() + t * tap_stride, width);
+        float* out =
+            data_.data() + panel * winograd_frequencies * stride_ + (depth * all + start) * width;
+        for (std::int64_t s = 0; s < sources; ++s)
+            winograd_kernels().weight(taps.data() + s * width, tap_stride, out + s * width,
+                                      stride_);
+    }
+}
+
+}  // namespace voxelgrad
