@@ -47,8 +47,8 @@ def record_calls() -> dict[str, list[Call]]:
     return calls
 
 
-def add_optimizer_calls(calls: dict[str, list[Call]]) -> None:
-    """Add calls of the functions on lists of arrays, which no op makes."""
+def add_other_calls(calls: dict[str, list[Call]]) -> None:
+    """Add calls of the functions that no op calls: on lists of arrays, and of compiled steps."""
 
     def arrays() -> list[np.ndarray]:
         return [np.ones(3, np.float32), np.ones((2, 5), np.float32)]
@@ -59,6 +59,8 @@ def add_optimizer_calls(calls: dict[str, list[Call]]) -> None:
     calls["squared_norm"] = [(one,)]
     calls["scale_inplace"] = [(one, 2.0)]
     calls["all_finite"] = [(one[0],)]
+    weight, channels = one[1], [np.ones(2, np.float32) for _ in range(6)]
+    calls["batch_norm_fold"] = [(weight, *channels[:5], two[1], channels[5], 1e-5)]
 
 
 def _resized(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -135,7 +137,7 @@ def is_refused(function: Callable[..., Any], args: list[Any]) -> bool:
 def main() -> None:
     """Make the calls; the last line printed names the one that crashed."""
     calls = record_calls()
-    add_optimizer_calls(calls)
+    add_other_calls(calls)
     made = refused = 0
     for name, argument_lists in calls.items():
         assert argument_lists, f"no op case calls {name}"

@@ -38,8 +38,9 @@ template <class T>
 void check_scores(const char* op, const View<T>& dice, const View<T>& denominator,
                   std::int64_t samples, std::int64_t classes) {
     check_same_shape(op, "dice", dice, "denominator", denominator);
-    check(samples > 0 && dice.rank == 2 && (dice[0] == samples || dice[0] == 1) && dice[1] == classes, op,
-          ": dice ", dice, " must be (", samples, ", ", classes, ") or (1, ", classes, ")");
+    check(
+        samples > 0 && dice.rank == 2 && (dice[0] == samples || dice[0] == 1) && dice[1] == classes,
+        op, ": dice ", dice, " must be (", samples, ", ", classes, ") or (1, ", classes, ")");
 }
 
 }  // namespace
@@ -73,8 +74,8 @@ void dice_sums(View<const float> probabilities, View<const std::int64_t> labels,
 void dice_score(View<const double> sums, View<double> dice, View<double> denominator,
                 View<float> output, double smooth, bool include_background) {
     constexpr const char* op = "dice_score";
-    check_scores(op, dice, denominator, sums[0], sums[1]);
     check(sums.rank == 3 && sums[2] == 3, op, ": sums ", sums, " must be (N, K, 3)");
+    check_scores(op, dice, denominator, sums[0], sums[1]);
     check(output.size() == 1, op, ": output ", output, " must be a single number");
     const std::int64_t rows = dice[0], classes = dice[1], together = sums[0] / rows;
     const std::int64_t first = include_background ? 0 : 1;
@@ -101,6 +102,7 @@ void dice_coefficients(View<const double> dice, View<const double> denominator,
     constexpr const char* op = "dice_coefficients";
     check_same_shape(op, "coefficient_intersection", coefficient_intersection, "coefficient_sum",
                      coefficient_sum);
+    check(coefficient_sum.rank == 2, op, ": coefficient_sum ", coefficient_sum, " must be (N, K)");
     check_scores(op, dice, denominator, coefficient_sum[0], coefficient_sum[1]);
     check(grad_output.size() == 1, op, ": grad_output ", grad_output, " must be a single number");
     const std::int64_t rows = dice[0], classes = dice[1], together = coefficient_sum[0] / rows;

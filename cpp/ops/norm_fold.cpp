@@ -21,6 +21,8 @@ void batch_norm_fold(View<const float> weight, OptionalView<const float> bias,
                      View<const float> mean, View<const float> variance, View<float> folded_weight,
                      View<float> folded_bias, double eps) {
     constexpr const char* op = "batch_norm_fold";
+    check(weight.rank >= 2 && weight.size() > 0, op, ": weight ", weight,
+          " must be (out_channels, ...) and not empty");
     const std::int64_t channels = weight[0];
     check_same_shape(op, "weight", weight, "folded_weight", folded_weight);
     if (bias) check_channels(op, "bias", bias, channels);
