@@ -52,7 +52,10 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
 #endif
 }
 
-#if defined(__AVX512BW__)
+#if defined(__AVX512BF16__)
+// Numbers below 2^-126 become 0.
+[[gnu::always_inline]] inline ShortVec narrow(Vec v) { return (ShortVec)_mm512_cvtneps_pbh(v); }
+#elif defined(__AVX512BW__)
 [[gnu::always_inline]] inline ShortVec narrow(Vec v) {
     const __m512i bits = (__m512i)v, one = _mm512_set1_epi32(1);
     const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));

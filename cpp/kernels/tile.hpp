@@ -29,7 +29,8 @@ struct TileProduct {
 };
 
 struct TileKernels {
-    // Before the first and after the last product of a task: the tiles are state of the thread.
+    // Before the first and after the last product of a task: the tiles are state of the thread, and
+    // what was streamed must be visible to other threads.
     void (*begin)();
     void (*end)();
     // Sums over steps in order.

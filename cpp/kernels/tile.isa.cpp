@@ -22,7 +22,10 @@ void begin() {
     _tile_loadconfig(&configuration);
 }
 
-void end() { _tile_release(); }
+void end() {
+    stream_fence();
+    _tile_release();
+}
 
 constexpr std::int64_t sums_stride = tile_columns * sizeof(float);
 
@@ -86,7 +89,7 @@ void multiply(const TileProduct& p) { p.halves == 2 ? multiply_block(p) : multip
 #else
 
 void begin() {}
-void end() {}
+void end() { stream_fence(); }
 
 constexpr int most_rows = lanes == 16 ? 8 : 2;
 constexpr int half_vectors = tile_half / lanes;
@@ -189,7 +192,15 @@ void pack_along(const float* values, std::int64_t stride, int depth, int columns
 }
 
 template <class T>
+void pack_whole(const T* values, std::int64_t stride, bf16* packed) {
+    for (int pair = 0; pair < pairs; ++pair, values += 2 * stride)
+        for (int c = 0; c < tile_half; c += lanes, packed += 2 * lanes)
+            store_pairs(packed, bits_of(values + c, lanes), bits_of(values + stride + c, lanes));
+}
+
+template <class T>
 void pack_rows(const T* values, std::int64_t stride, int depth, int columns, bf16* packed) {
+    if (depth == tile_depth && columns == tile_half) return pack_whole(values, stride, packed);
     for (int pair = 0; pair < pairs; ++pair) {
         const T* const first = values + 2 * pair * stride;
         for (int c = 0; c < tile_half; c += lanes) {
@@ -205,7 +216,7 @@ void pack_rows(const T* values, std::int64_t stride, int depth, int columns, bf1
 void turn(const bf16* pixels, std::int64_t stride, bf16* rows, std::int64_t row_stride) {
     alignas(64) bf16 tile[packed_tile];
     for (int c = 0; c < tile_depth; c += tile_half) {
-        pack_rows(pixels + c, stride, tile_depth, tile_half, tile);
+        pack_whole(pixels + c, stride, tile);
         turn_pairs(tile, rows + c * row_stride, row_stride / 2);
     }
 }
@@ -226,15 +237,28 @@ void copy(const bf16* source, std::int64_t source_stride, bf16* pixels, std::int
     }
 }
 
+template <bool past_cache>
+void finish_whole(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,
+                  std::int64_t count) {
+    constexpr int vectors = tile_columns / lanes;
+    Vec start[vectors];
+    for (int v = 0; v < vectors; ++v) start[v] = load(bias + v * lanes);
+    for (std::int64_t i = 0; i < count; ++i, sums += tile_columns, output += output_stride)
+        for (int v = 0; v < vectors; ++v) {
+            const Vec value = load(sums + v * lanes) + start[v];
+            past_cache ? stream(output + v * lanes, value) : store(output + v * lanes, value);
+        }
+}
+
 void finish(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,
             std::int64_t count, int channels, bool past_cache) {
+    if (channels == tile_columns)
+        return (past_cache ? finish_whole<true> : finish_whole<false>)(sums, bias, output,
+                                                                       output_stride, count);
     for (std::int64_t i = 0; i < count; ++i, sums += tile_columns, output += output_stride)
         for (int c = 0; c < channels; c += lanes) {
             const Vec value = load(sums + c) + load(bias + c);
-            if (past_cache)
-                stream(output + c, value);
-            else
-                store_some(output + c, value, channels - c);
+            store_some(output + c, value, channels - c);
         }
 }
 

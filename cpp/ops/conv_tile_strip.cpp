@@ -44,23 +44,6 @@ void fill_columns(const TileStrip& strip, const TileSource& source, const bf16* 
     std::fill_n(data + end * strip.width, (strip.columns - end) * strip.width, bf16{0});
 }
 
-void fill_row(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
-              std::int64_t depth, std::int64_t row, std::int64_t start, bf16* data) {
-    const int channels =
-        static_cast<int>(std::min<std::int64_t>(tile_depth, source.channels - start));
-    const std::int64_t d = origin[0] + depth, h = origin[1] + row;
-    const bool inside = d >= 0 && d < source.extent[0] && h >= 0 && h < source.extent[1];
-    const bf16* const line =
-        source.image + start + (d * source.extent[1] + h) * source.extent[2] * source.pixel_stride;
-    for (std::int64_t phase = 0; phase < strip.unit[2]; ++phase) {
-        bf16* const columns = data + strip.offset(depth, row, phase);
-        if (inside)
-            fill_columns(strip, source, line, origin[2] + phase, channels, columns);
-        else
-            std::fill_n(columns, strip.columns * strip.width, bf16{0});
-    }
-}
-
 struct PlacedTap {
     std::int64_t number, depth, row, phase, column;
 
@@ -106,14 +89,29 @@ TileStrip plan_tile_strip(const GatherPhase& whole, std::int64_t channels, std::
     return strip;
 }
 
+void fill_tile_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
+                    std::int64_t depth, std::int64_t row, std::int64_t phase, std::int64_t start,
+                    bf16* data) {
+    const std::int64_t d = origin[0] + depth, h = origin[1] + row;
+    if (d < 0 || d >= source.extent[0] || h < 0 || h >= source.extent[1])
+        return void(std::fill_n(data, strip.columns * strip.width, bf16{0}));
+    const bf16* const line =
+        source.image + start + (d * source.extent[1] + h) * source.extent[2] * source.pixel_stride;
+    const int channels =
+        static_cast<int>(std::min<std::int64_t>(tile_depth, source.channels - start));
+    fill_columns(strip, source, line, origin[2] + phase, channels, data);
+}
+
 void fill_tile_strip(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
                      bf16* data) {
     const std::int64_t blocks = strip.blocks(source.channels);
     for (std::int64_t block = 0; block < blocks; ++block)
         for (std::int64_t depth = 0; depth < strip.extent[0]; ++depth)
             for (std::int64_t row = 0; row < strip.rows * strip.unit[1]; ++row)
-                fill_row(strip, source, origin, depth, row, block * tile_depth,
-                         data + block * strip.block_stride);
+                for (std::int64_t phase = 0; phase < strip.unit[2]; ++phase)
+                    fill_tile_line(
+                        strip, source, origin, depth, row, phase, block * tile_depth,
+                        data + block * strip.block_stride + strip.offset(depth, row, phase));
     std::fill(data + blocks * strip.block_stride, data + strip.size, bf16{0});
 }
 

@@ -40,6 +40,12 @@ struct TileSource {
     std::int64_t channels;       // wanted
 };
 
+// One line of a strip: `strip.columns` pixels of a column phase of a row, of the channel block that
+// begins with channel `start`. depth and row count from the strip's first source pixel, `origin`.
+void fill_tile_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
+                    std::int64_t depth, std::int64_t row, std::int64_t phase, std::int64_t start,
+                    bf16* data);
+
 // Fills the strip for the box whose first source pixel is `origin` (negative in the padding).
 void fill_tile_strip(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
                      bf16* data);

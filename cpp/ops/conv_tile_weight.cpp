@@ -38,6 +38,9 @@ struct Plan {
     std::int64_t chunks;
 
     std::int64_t pixels() const { return strip.block_stride / strip.width; }
+    std::int64_t positions() const {  // of the targets of a slice
+        return (strip.box[1] - 1) * strip.columns + strip.box[2];
+    }
     std::int64_t box_steps() const { return strip.box[0] * slice_steps; }
     std::int64_t block_size() const { return tile_rows * row_stride; }
     std::int64_t turned_size() const { return blocks * block_size(); }          // of a box
@@ -96,22 +99,67 @@ Box box_of(const Plan& plan, std::int64_t unit) {
     return box;
 }
 
+// Pixels that come line by line and go in blocks of 32: few enough to stay in the L1 cache.
+class PixelQueue {
+ public:
+    // reach: how many pixels beyond its own a block reads.
+    PixelQueue(std::int64_t longest_line, std::int64_t width, std::int64_t reach)
+        : width_(width),
+          needed_(tile_depth + reach),
+          pixels_((longest_line + needed_ + tile_depth) * width + tile_depth) {}
+
+    bf16* room() { return pixels_.data() + held_ * width_; }
+
+    // After `count` pixels were written to room(): take(pixels) for every block that is whole.
+    template <class Take>
+    void push(std::int64_t count, Take&& take) {
+        std::int64_t begin = 0;
+        for (held_ += count; held_ - begin >= needed_; begin += tile_depth)
+            take(pixels_.data() + begin * width_);
+        held_ -= begin;
+        std::copy_n(pixels_.data() + begin * width_, held_ * width_, pixels_.data());
+    }
+
+    template <class Take>
+    void push_zeros(std::int64_t count, Take&& take) {
+        for (; count > 0; count -= tile_depth) {
+            const std::int64_t some = std::min<std::int64_t>(count, tile_depth);
+            std::fill_n(room(), some * width_, bf16{0});
+            push(some, take);
+        }
+    }
+
+ private:
+    std::int64_t width_, needed_, held_ = 0;
+    Workspace<bf16> pixels_;
+};
+
 // Turns one block of fine channels of a box: [32 channels][pixels of the strip]. With few channels
 // the 32 rows are the channels of a window of neighbouring pixels.
 void turn_block(const Plan& plan, const bf16* fine, const Box& box, std::int64_t block,
                 bf16* turned) {
     const ConvGeometry& g = plan.g;
-    const std::int64_t all = g.groups * g.fine_channels, first = block * tile_depth;
-    const TileSource source{fine + box.image * g.fine_pixels() * all + first, g.fine, all,
-                            std::min<std::int64_t>(tile_depth, g.fine_channels - first)};
-    const std::int64_t padded = plan.row_stride * plan.strip.width;
-    Workspace<bf16> strip(std::max(plan.strip.size, padded + tile_depth * tile_depth));
-    fill_tile_strip(plan.strip, source, box.origin, strip.data());
-    std::fill(strip.data() + plan.strip.size,
-              strip.data() + std::max(plan.strip.size, padded + tile_depth * tile_depth), bf16{0});
-    for (std::int64_t pixel = 0; pixel < plan.row_stride; pixel += tile_depth)
-        tile_bf16_product_kernels().turn(strip.data() + pixel * plan.strip.width, plan.strip.width,
-                                         turned + pixel, plan.row_stride);
+    const TileStrip& strip = plan.strip;
+    const std::int64_t all = g.groups * g.fine_channels;
+    const TileSource source{fine + box.image * g.fine_pixels() * all, g.fine, all, g.fine_channels};
+    const std::int64_t reach = tile_depth / strip.width - 1;
+    PixelQueue queue(strip.columns, strip.width, reach);
+    const bf16* const end = turned + plan.row_stride;
+    const auto turn = [&](const bf16* pixels) {
+        if (turned == end) return;
+        tile_bf16_product_kernels().turn(pixels, strip.width, turned, plan.row_stride);
+        turned += tile_depth;
+    };
+    for (std::int64_t depth = 0; depth < strip.extent[0]; ++depth)
+        for (std::int64_t row_phase = 0; row_phase < strip.unit[1]; ++row_phase)
+            for (std::int64_t phase = 0; phase < strip.unit[2]; ++phase)
+                for (std::int64_t row = 0; row < strip.rows; ++row) {
+                    fill_tile_line(strip, source, box.origin, depth,
+                                   row * strip.unit[1] + row_phase, phase, block * tile_depth,
+                                   queue.room());
+                    queue.push(strip.columns, turn);
+                }
+    queue.push_zeros(plan.row_stride - plan.pixels() + reach, turn);
 }
 
 // Packs one panel of coarse channels of a box, zeros where the strip has columns of padding.
@@ -122,23 +170,28 @@ void pack_panel(const Plan& plan, const bf16* coarse, const Box& box, std::int64
     const int channels =
         static_cast<int>(std::min<std::int64_t>(tile_columns, g.coarse_channels - first));
     const int halves = channels > tile_half ? 2 : 1;
-    const std::int64_t positions = plan.slice_steps * tile_depth;
-    Workspace<bf16> line(positions * tile_columns);
+    const TileKernels& kernels = tile_bf16_product_kernels();
+    const auto pack = [&](const bf16* pixels) {
+        for (int half = 0; half < halves; ++half, packed += packed_tile)
+            kernels.pack_pixels(pixels + half * tile_half, tile_columns, tile_depth, tile_half,
+                                packed);
+    };
     for (std::int64_t d = 0; d < plan.strip.box[0]; ++d) {
-        std::fill_n(line.data(), positions * tile_columns, bf16{0});
-        for (std::int64_t r = 0; d < box.count[0] && r < box.count[1]; ++r) {
+        PixelQueue queue(plan.strip.columns, tile_columns, 0);
+        const std::int64_t rows = d < box.count[0] ? box.count[1] : 0;
+        for (std::int64_t r = 0; r < rows; ++r) {
             const std::int64_t row =
                 (box.image * g.coarse[0] + box.first[0] + d) * g.coarse[1] + box.first[1] + r;
-            tile_bf16_product_kernels().copy(
-                coarse + (row * g.coarse[2] + box.first[2]) * all + first, all,
-                line.data() + r * plan.strip.columns * tile_columns, tile_columns, box.count[2],
-                channels);
+            bf16* const line = queue.room();
+            kernels.copy(coarse + (row * g.coarse[2] + box.first[2]) * all + first, all, line,
+                         tile_columns, box.count[2], channels);
+            std::fill(line + box.count[2] * tile_columns, line + plan.strip.columns * tile_columns,
+                      bf16{0});
+            // The last row ends with its pixels.
+            queue.push(r + 1 < plan.strip.box[1] ? plan.strip.columns : plan.strip.box[2], pack);
         }
-        for (std::int64_t step = 0; step < plan.slice_steps; ++step)
-            for (int half = 0; half < halves; ++half, packed += packed_tile)
-                tile_bf16_product_kernels().pack_pixels(
-                    line.data() + step * tile_depth * tile_columns + half * tile_half, tile_columns,
-                    tile_depth, tile_half, packed);
+        const std::int64_t pushed = std::min(rows * plan.strip.columns, plan.positions());
+        queue.push_zeros(plan.slice_steps * tile_depth - pushed, pack);
     }
 }
 
