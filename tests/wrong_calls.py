@@ -61,6 +61,7 @@ def add_other_calls(calls: dict[str, list[Call]]) -> None:
     calls["scale_inplace"] = [(one, 2.0)]
     calls["all_finite"] = [(one[0],)]
     weight, channels = one[1], [np.ones(2, np.float32) for _ in range(6)]
+    calls["fill"] = [(one[1], 2.0)]
     calls["cast"] = [(one[1], two[1].astype(BFLOAT16))]
     calls["batch_norm_fold"] = [(weight, *channels[:5], two[1], channels[5], 1e-5)]
 
