@@ -63,6 +63,9 @@ def add_other_calls(calls: dict[str, list[Call]]) -> None:
     weight, channels = one[1], [np.ones(2, np.float32) for _ in range(6)]
     calls["fill"] = [(one[1], 2.0)]
     calls["cast"] = [(one[1], two[1].astype(BFLOAT16))]
+    images, rows = (np.ones((2, 3, 4), np.float32) for _ in range(2)), np.ones((2, 2), np.float32)
+    affine = [np.ones(4, np.float32) for _ in range(2)]
+    calls["group_norm_apply"] = [(next(images), *affine, rows, rows + 1, next(images), "relu", 0.0)]
     calls["batch_norm_fold"] = [(weight, *channels[:5], two[1], channels[5], 1e-5)]
 
 
