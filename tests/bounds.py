@@ -37,12 +37,17 @@ def _terms(case: OpCase, arrays: Arrays, grad: np.ndarray) -> list[np.ndarray]:
     return evaluate(case, "reference", ones, np.ones_like(grad))
 
 
+def majorant(case: OpCase, arrays: Arrays, grad: np.ndarray) -> list[np.ndarray]:
+    """Return what sums of products or quotients would be if all numbers were positive."""
+    positive = replace(case, op="add") if case.op == "sub" else case
+    return [np.abs(a) for a in evaluate(positive, "reference", _absolute(arrays), np.abs(grad))]
+
+
 def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     """Sums of products or quotients of the inputs: gamma_n times the same on absolute values."""
-    majorant = replace(case, op="add") if case.op == "sub" else case
-    sums = evaluate(majorant, "reference", _absolute(arrays), np.abs(grad))
+    sums = majorant(case, arrays, grad)
     terms = [case.terms] * len(sums) if case.terms else _terms(case, arrays, grad)
-    return [gamma(n) * np.abs(total) for n, total in zip(terms, sums, strict=True)]
+    return [gamma(n) * total for n, total in zip(terms, sums, strict=True)]
 
 
 def convolution(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:

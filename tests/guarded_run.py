@@ -16,9 +16,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+import bf16_bounds
+from op_case import OpCase
 from op_cases import CASES
 from op_runs import evaluate, problem_of
 from voxelgrad.backends import cpu
+from voxelgrad.dtypes import BFLOAT16, is_floating
 
 PAGE = mmap.PAGESIZE
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +38,7 @@ def guarded_empty(shape: Sequence[int], dtype: DTypeLike = np.float32) -> np.nda
     if _libc.mprotect(guard, ctypes.c_size_t(PAGE), 0) != 0:
         raise OSError(ctypes.get_errno(), "mprotect")
     array = np.frombuffer(block, np.uint8, size, pages * PAGE - size).view(kind).reshape(shape)
-    array.fill(np.nan if kind.kind == "f" else np.array(-1).astype(kind))
+    array.fill(np.nan if is_floating(kind) else np.array(-1).astype(kind))
     return array
 
 
@@ -47,8 +50,17 @@ def guarded_copy(array: np.ndarray | None) -> np.ndarray | None:
     return copy
 
 
+def _run(case: OpCase, arrays: list[np.ndarray | None], grad: np.ndarray) -> None:
+    results = evaluate(case, "cpu", [guarded_copy(a) for a in arrays], guarded_copy(grad))
+    if not all(np.isfinite(result).all() for result in results):
+        raise SystemExit(f"{case.name}: elements were left unset")
+
+
 def main() -> None:
-    """Run the cases; every result must be finite, as outputs start as NaN."""
+    """Run the cases, on bfloat16 too where all arrays may be.
+
+    Every result must be finite, as outputs start as NaN.
+    """
     cpu.set_isa(sys.argv[1])
     wanted = sys.argv[2] if len(sys.argv) > 2 else ""
     problems = [(case, problem_of(case)) for case in CASES if wanted in case.name]
@@ -56,9 +68,9 @@ def main() -> None:
     for case, problem in problems:
         print(case.name, flush=True)
         arrays, grad = problem.in_float32()
-        results = evaluate(case, "cpu", [guarded_copy(a) for a in arrays], guarded_copy(grad))
-        if not all(np.isfinite(result).all() for result in results):
-            raise SystemExit(f"{case.name}: elements were left unset")
+        _run(case, arrays, grad)
+        if bf16_bounds.accepts(case):
+            _run(case, [a.astype(BFLOAT16) for a in arrays], grad.astype(BFLOAT16))
     print("done")
 
 

@@ -17,6 +17,7 @@ _VOXELS = 2 * 97 * 101
 def _convolutions() -> list[OpCase]:
     return [
         conv_case("conv", _IMAGE, (24, 40), (3, 3), padding=1),
+        conv_case("conv", (2, 35, 37), (150, 140), (3, 3), padding=1),
         conv_case("conv", _IMAGE, (24, 40), (1, 1)),
         conv_case("conv", _IMAGE, (24, 40), (3, 3), stride=2, padding=1),
         conv_case("conv", _IMAGE, (3, 33), (7, 7), stride=2, padding=3),

@@ -26,6 +26,9 @@ WINOGRAD_CASES = [
     conv_case("conv", (1, 30, 31), (64, 32), (3, 3), padding=2, bias=False),
     conv_case("conv", (1, 7, 12, 13), (24, 33), (3, 3, 3), padding=1),
     conv_case("conv", (1, 10, 9, 8), (16, 16), (5, 3, 3), padding=(2, 1, 0)),
+    conv_case("conv", (2, 121, 131), (16, 40), (3, 3), padding=1),  # several products a block
+    conv_case("conv", (1, 9, 10), (150, 140), (3, 3), padding=1),  # sums in two parts
+    conv_case("conv", (1, 11, 21, 22), (20, 36), (3, 3, 3), padding=1),
     conv_case("conv", (2, 3, 3), (4, 4), (3, 3)),
     conv_case("conv_transpose", (2, 9, 6), (17, 16), (3, 3), padding=1),
     conv_case("conv_transpose", (1, 4, 5, 6), (16, 20), (3, 3, 3)),

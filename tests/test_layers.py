@@ -34,6 +34,7 @@ ALLOWED = {
     "optim": {"tensor", "autograd"},
     "ops": {"autograd", "tensor"},
     "gradcheck": {"autograd", "tensor", "ops"},
+    "checkpoint": {"autograd", "tensor"},
     "serialization": {"nn", "models"},
     "compiled": {"nn", "optim", "tensor", "autograd"},
     "tensor": {"autograd", "ops"},

@@ -86,11 +86,11 @@ def test_adaptive_pooling_windows_overlap_where_they_must() -> None:
 def test_normalised_values_have_mean_zero_and_variance_one() -> None:
     image = 3.0 + 5.0 * _random(2, 7, 5, 6)
     output, mean, invstd = np.empty_like(image), np.empty(6), np.empty(6)
-    reference.batch_norm_forward(image, None, None, output, mean, invstd, 0.0)
+    reference.batch_norm_forward(image, None, None, output, mean, invstd, 0.0, "identity", 0.0)
     np.testing.assert_allclose(output.mean(axis=(0, 1, 2)), 0.0, atol=1e-12)
     np.testing.assert_allclose(output.std(axis=(0, 1, 2)), 1.0)
     mean, invstd = np.empty((2, 3)), np.empty((2, 3))
-    reference.group_norm_forward(image, None, None, output, mean, invstd, 0.0)
+    reference.group_norm_forward(image, None, None, output, mean, invstd, 0.0, "identity", 0.0)
     grouped = output.reshape(2, 7, 5, 3, 2)
     np.testing.assert_allclose(grouped.mean(axis=(1, 2, 4)), 0.0, atol=1e-12)
     np.testing.assert_allclose(grouped.std(axis=(1, 2, 4)), 1.0)
@@ -122,7 +122,9 @@ def _splitmix64(seed: int, number: int) -> int:
 def test_dropout_keeps_by_counter_and_scales() -> None:
     assert _splitmix64(1234567, 1) == 6457827717110365317  # published with the algorithm
     seed, p = 2**63 + 12345, 0.3
-    kept = [(_splitmix64(seed, i + 1) >> 40) * 2.0**-24 >= p for i in range(1000)]
+    words = [_splitmix64(seed, pair + 1) for pair in range(500)]
+    halves = [half for word in words for half in (word % 2**32, word >> 32)]
+    kept = [(half >> 8) * 2.0**-24 >= p for half in halves]
     output = np.empty(1000)
     reference.dropout(np.full(1000, 7.0), output, p, seed)
     np.testing.assert_allclose(output, np.where(kept, 10.0, 0.0))

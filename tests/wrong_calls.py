@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from guarded_run import guarded_copy, guarded_empty
 from op_cases import CASES
 from op_runs import evaluate, problem_of
 from voxelgrad.backends import cpu, reference
-from voxelgrad.dtypes import BFLOAT16
 
 CALLS_EACH = 2
 FUNCTIONS = sorted(set(reference.__all__) - {"empty", "zeros"})
@@ -48,8 +48,8 @@ def record_calls() -> dict[str, list[Call]]:
     return calls
 
 
-def add_other_calls(calls: dict[str, list[Call]]) -> None:
-    """Add calls of the functions that no op calls: on lists of arrays, and of compiled steps."""
+def add_calls_of_no_op(calls: dict[str, list[Call]]) -> None:
+    """Add calls of the functions on lists of arrays, of formats, of compiled steps."""
 
     def arrays() -> list[np.ndarray]:
         return [np.ones(3, np.float32), np.ones((2, 5), np.float32)]
@@ -60,9 +60,10 @@ def add_other_calls(calls: dict[str, list[Call]]) -> None:
     calls["squared_norm"] = [(one,)]
     calls["scale_inplace"] = [(one, 2.0)]
     calls["all_finite"] = [(one[0],)]
+    narrow = np.zeros(3, ml_dtypes.bfloat16)
+    calls["cast"] = [(one[0], narrow), (narrow, one[0])]
     weight, channels = one[1], [np.ones(2, np.float32) for _ in range(6)]
     calls["fill"] = [(one[1], 2.0)]
-    calls["cast"] = [(one[1], two[1].astype(BFLOAT16))]
     images, rows = (np.ones((2, 3, 4), np.float32) for _ in range(2)), np.ones((2, 2), np.float32)
     affine = [np.ones(4, np.float32) for _ in range(2)]
     calls["group_norm_apply"] = [(next(images), *affine, rows, rows + 1, next(images), "relu", 0.0)]
@@ -143,7 +144,7 @@ def is_refused(function: Callable[..., Any], args: list[Any]) -> bool:
 def main() -> None:
     """Make the calls; the last line printed names the one that crashed."""
     calls = record_calls()
-    add_other_calls(calls)
+    add_calls_of_no_op(calls)
     made = refused = 0
     for name, argument_lists in calls.items():
         assert argument_lists, f"no op case calls {name}"

@@ -24,15 +24,15 @@ std::unique_ptr<Call> bind_call(const std::string& name, const py::tuple& values
         " do not fit: it takes no arrays of these formats, or with gaps in memory");
 }
 
-// Keeps the arena alive for as long as the array lives.
+// Keeps the memory alive for as long as the array lives.
 struct Lease {
-    std::shared_ptr<Arena> arena;
+    std::shared_ptr<PlanMemory> memory;
     void* block;
 };
 
 void end_lease(void* lease) {
     auto* const held = static_cast<Lease*>(lease);
-    held->arena->release(held->block);
+    held->memory->release(held->block);
     delete held;
 }
 
@@ -56,8 +56,8 @@ void remember_binder(const std::string& name, Binder binder) {
 py::array Plan::empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
     py::ssize_t count = 1;
     for (const py::ssize_t extent : shape) count *= extent;
-    void* const block = arena_->allocate(static_cast<std::size_t>(count * dtype.itemsize()));
-    return py::array(dtype, shape, block, py::capsule(new Lease{arena_, block}, end_lease));
+    void* const block = memory_->allocate(static_cast<std::size_t>(count * dtype.itemsize()));
+    return py::array(dtype, shape, block, py::capsule(new Lease{memory_, block}, end_lease));
 }
 
 void Plan::declare(const py::array& array) { declared_.push_back(array); }
@@ -73,9 +73,9 @@ bool Plan::is_declared(const void* data, std::size_t bytes) const {
 void Plan::check_arrays(const std::string& name, const Call& call) const {
     call.visit([&](const void* data, std::size_t bytes, bool written) {
         if (bytes == 0 || is_declared(data, bytes)) return;
-        check(!written || arena_->holds(data, bytes), "compile: ", name,
+        check(!written || memory_->holds(data, bytes), "compile: ", name,
               " writes an array that is neither the plan's nor known to it");
-        check(written || arena_->is_written(data, bytes), "compile: ", name,
+        check(written || memory_->is_written(data, bytes), "compile: ", name,
               " reads an array that no recorded call has written; numbers that Python or numpy "
               "computed would be stale when the plan runs again: make them a buffer "
               "(Module.register_buffer), an input, or compute them with voxelgrad.ops");
@@ -90,7 +90,7 @@ std::size_t Plan::call(const std::string& name, const py::args& values) {
         call->run();
     }
     call->visit([&](const void* data, std::size_t, bool written) {
-        if (written) arena_->mark_written(data);
+        if (written) memory_->mark_written(data);
     });
     calls_.push_back(std::move(call));
     return calls_.size() - 1;

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "bind/casters.hpp"
-#include "core/arena.hpp"
+#include "core/plan_memory.hpp"
 
 namespace voxelgrad {
 
@@ -127,13 +127,13 @@ class Plan {
     void run();
 
     std::size_t size() const { return calls_.size(); }
-    std::size_t bytes() const { return arena_->bytes(); }
+    std::size_t bytes() const { return memory_->bytes(); }
 
  private:
     void check_arrays(const std::string& name, const Call& call) const;
     bool is_declared(const void* data, std::size_t bytes) const;
 
-    std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
+    std::shared_ptr<PlanMemory> memory_ = std::make_shared<PlanMemory>();
     std::vector<py::array> declared_;
     std::vector<std::unique_ptr<Call>> calls_;
     std::atomic<bool> busy_{false};

@@ -1,57 +1,110 @@
 #include "core/arena.hpp"
 
-#include <algorithm>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-#include "core/pool.hpp"
+#include <cstdint>
+#include <iterator>
 
 namespace voxelgrad {
+namespace {
 
-Arena::~Arena() {
-    for (const auto& [block, state] : held_) pool_release(const_cast<char*>(block));
-    for (const auto& [capacity, block] : free_) pool_release(block);
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+// As many addresses as there is memory; none where addresses are limited, as by ulimit -v.
+std::size_t bytes_to_reserve() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) return 0;
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page <= 0) return 0;
+    return static_cast<std::size_t>(pages) * static_cast<std::size_t>(page) / huge_page * huge_page;
 }
 
-// The smallest block that came back and is not more than a quarter too large, as in the pool.
-void* Arena::allocate(std::size_t bytes) {
-    const std::size_t wanted = std::max<std::size_t>(bytes, 1);
-    const auto found = free_.lower_bound(wanted);
-    if (found != free_.end() && found->first <= wanted + wanted / 4) {
-        char* const block = found->second;
-        held_.emplace(block, Block{found->first, false});
-        free_.erase(found);
-        return block;
+}  // namespace
+
+void Arena::reserve() {
+    reserved_ = true;
+    const std::size_t bytes = bytes_to_reserve();
+    if (bytes == 0) return;
+    void* const origin = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (origin == MAP_FAILED) return;
+    const auto address = reinterpret_cast<std::uintptr_t>(origin);
+    top_ = reinterpret_cast<char*>((address + huge_page - 1) / huge_page * huge_page);
+    end_ = top_ + bytes;
+    madvise(top_, bytes, MADV_HUGEPAGE);
+}
+
+void Arena::add(char* block, Free free) {
+    free_.emplace(block, free);
+    by_size_.emplace(free.bytes, block);
+    if (free.has_pages) cached_ += free.bytes;
+}
+
+Arena::Free Arena::remove(Place place) {
+    const Free free = place->second;
+    by_size_.erase({free.bytes, place->first});
+    free_.erase(place);
+    if (free.has_pages) cached_ -= free.bytes;
+    return free;
+}
+
+// A block that ends at a new top; it begins with the free block below, if there is one.
+char* Arena::grow(std::size_t bytes) {
+    char* begin = top_;
+    if (!free_.empty()) {
+        const Place last = std::prev(free_.end());
+        if (last->first + last->second.bytes == top_) begin = last->first;
     }
-    char* const block = static_cast<char*>(pool_allocate(wanted));
-    held_.emplace(block, Block{wanted, false});
-    bytes_ += wanted;
+    if (bytes > static_cast<std::size_t>(end_ - begin)) return nullptr;
+    if (begin != top_) remove(std::prev(free_.end()));
+    top_ = begin + bytes;
+    return begin;
+}
+
+char* Arena::find(std::size_t bytes) {
+    const auto found = by_size_.lower_bound({bytes, nullptr});
+    if (found == by_size_.end()) return grow(bytes);
+    char* const block = found->second;
+    const Free free = remove(free_.find(block));
+    if (free.bytes > bytes) add(block + bytes, {free.bytes - bytes, free.has_pages});
     return block;
 }
 
-void Arena::release(void* data) noexcept {
-    const auto found = held_.find(static_cast<const char*>(data));
-    if (found == held_.end()) return;
-    free_.emplace(found->second.capacity, static_cast<char*>(data));
-    held_.erase(found);
+void* Arena::take(std::size_t bytes) {
+    if (!reserved_) reserve();
+    char* const block = find(rounded(bytes));
+    if (block != nullptr) taken_[block] = rounded(bytes);
+    return block;
 }
 
-Arena::Blocks::const_iterator Arena::block_of(const void* data) const {
-    const auto next = held_.upper_bound(static_cast<const char*>(data));
-    return next == held_.begin() ? held_.end() : std::prev(next);
+std::size_t Arena::give_back(void* returned) {
+    const auto taken = taken_.find(returned);
+    const std::size_t bytes = taken->second;
+    taken_.erase(taken);
+    char* block = static_cast<char*>(returned);
+    Free merged{bytes, true};
+    const Place above = free_.find(block + bytes);
+    if (above != free_.end()) merged.bytes += remove(above).bytes;
+    const Place next = free_.lower_bound(block);
+    if (next != free_.begin()) {
+        const Place below = std::prev(next);
+        if (below->first + below->second.bytes == block) {
+            block = below->first;
+            merged.bytes += remove(below).bytes;
+        }
+    }
+    add(block, merged);
+    return bytes;
 }
 
-bool Arena::holds(const void* data, std::size_t bytes) const {
-    const auto found = block_of(data);
-    return found != held_.end() &&
-           static_cast<const char*>(data) + bytes <= found->first + found->second.capacity;
-}
-
-bool Arena::is_written(const void* data, std::size_t bytes) const {
-    return holds(data, bytes) && block_of(data)->second.written;
-}
-
-void Arena::mark_written(const void* data) {
-    const auto found = block_of(data);
-    if (found != held_.end()) held_[found->first].written = true;
+void Arena::trim() {
+    for (auto& [block, free] : free_) {
+        if (free.has_pages) madvise(block, free.bytes, MADV_DONTNEED);
+        free.has_pages = false;
+    }
+    cached_ = 0;
 }
 
 }  // namespace voxelgrad

@@ -1,45 +1,55 @@
-// The memory of a plan: blocks that it keeps for as long as it lives and hands out again and again.
+// A range of addresses that large blocks are cut from.
 //
-// While a step is recorded, arrays come and go as they do in an eager step; a block that comes back
-// is given to a later array. Running the recorded calls again touches the same addresses in the
-// same order, so what the arena holds then is what the step needs. Not thread safe.
+// Free neighbours become one block again, whatever their sizes were, so that a program whose arrays
+// come in many sizes needs little more memory than it uses at its peak. Addresses are reserved when
+// the first block is taken; pages are touched from the bottom up. Not thread safe.
 #pragma once
 
 #include <cstddef>
 #include <map>
-#include <vector>
+#include <set>
+#include <unordered_map>
+#include <utility>
 
 namespace voxelgrad {
 
 class Arena {
  public:
-    Arena() = default;
-    ~Arena();
-    Arena(const Arena&) = delete;
-    Arena& operator=(const Arena&) = delete;
+    static constexpr std::size_t unit = std::size_t{64} << 10;  // all sizes are multiples of it
 
-    void* allocate(std::size_t bytes);  // aligned and uninitialised, from the pool
-    void release(void* block) noexcept;
-
-    // Whether the bytes at `data` lie in a block that somebody holds, and in one that was marked.
-    bool holds(const void* data, std::size_t bytes) const;
-    bool is_written(const void* data, std::size_t bytes) const;
-    void mark_written(const void* data);
-
-    std::size_t bytes() const { return bytes_; }  // of all blocks
+    // From the smallest free block that is large enough, the lowest of several; null if there is no
+    // room. Aligned to `unit`. Its pages are huge ones where the system has them.
+    void* take(std::size_t bytes);
+    bool owns(const void* block) const { return taken_.count(block) > 0; }
+    // Returns how many bytes the block had: what was asked for, rounded up.
+    std::size_t give_back(void* block);
+    // Returns the pages of free blocks to the system.
+    void trim();
+    // Bytes of a block that was asked for as `bytes`.
+    static std::size_t rounded(std::size_t bytes) { return (bytes + unit - 1) / unit * unit; }
+    // Bytes in free blocks that have pages.
+    std::size_t cached() const { return cached_; }
 
  private:
-    struct Block {
-        std::size_t capacity;
-        bool written;
+    struct Free {
+        std::size_t bytes;
+        bool has_pages;
     };
-    using Blocks = std::map<const char*, Block>;
+    using Place = std::map<char*, Free>::iterator;
 
-    Blocks::const_iterator block_of(const void* data) const;
+    void reserve();
+    void add(char* block, Free free);
+    Free remove(Place place);
+    char* find(std::size_t bytes);
+    char* grow(std::size_t bytes);
 
-    Blocks held_;
-    std::multimap<std::size_t, char*> free_;  // by capacity
-    std::size_t bytes_ = 0;
+    // Sizes lie here and not before the blocks: two halves shall fit where a whole one was.
+    std::unordered_map<const void*, std::size_t> taken_;
+    std::map<char*, Free> free_;
+    std::set<std::pair<std::size_t, char*>> by_size_;
+    std::size_t cached_ = 0;
+    char *top_ = nullptr, *end_ = nullptr;  // [top_, end_) was never used
+    bool reserved_ = false;
 };
 
 }  // namespace voxelgrad

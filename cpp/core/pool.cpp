@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <map>
@@ -12,18 +11,20 @@
 #include <new>
 #include <vector>
 
+#include "core/arena.hpp"
+
 namespace voxelgrad {
 namespace {
 
 constexpr std::size_t alignment = 64;
 constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t mapped_from = std::size_t{1} << 20;  // larger blocks are mapped, not malloced
+constexpr std::size_t large_from = std::size_t{1} << 20;  // from the arena, or mapped
 
-// Sits in the cache line before the block.
+// Sits in the cache line before a block that is not the arena's.
 struct Header {
     std::size_t capacity;  // bytes that the block can hold
-    std::size_t mapped;    // bytes mapped for it; 0 when it was malloced
+    std::size_t mapped;    // bytes mapped for it alone; 0 when it was malloced
     void* origin;
 };
 static_assert(sizeof(Header) <= alignment);
@@ -56,7 +57,7 @@ void* map_block(std::size_t capacity) {
 }
 
 void* new_block(std::size_t capacity) {
-    if (capacity >= mapped_from) return map_block(capacity);
+    if (capacity >= large_from) return map_block(capacity);
     void* origin = std::aligned_alloc(alignment, capacity + alignment);
     if (origin == nullptr) return nullptr;
     return place_header(origin, static_cast<char*>(origin) + alignment, capacity, 0);
@@ -72,9 +73,9 @@ void return_to_system(void* block) {
 
 struct Cache {
     std::mutex lock;
-    std::map<std::size_t, std::vector<void*>> free_blocks;  // by capacity
-    std::int64_t cached = 0;
-    std::atomic<std::int64_t> in_use{0}, peak_in_use{0};
+    Arena arena;
+    std::map<std::size_t, std::vector<void*>> free_blocks;  // outside the arena, by capacity
+    PoolStatistics statistics{};
 };
 
 // Never destroyed: arrays may be released while the interpreter shuts down.
@@ -88,74 +89,53 @@ Cache& cache() {
     return *instance;
 }
 
-void count_taken(std::size_t capacity) {
-    const auto bytes = static_cast<std::int64_t>(capacity);
-    const std::int64_t now = cache().in_use.fetch_add(bytes) + bytes;
-    std::int64_t peak = cache().peak_in_use.load();
-    while (now > peak && !cache().peak_in_use.compare_exchange_weak(peak, now)) {
-    }
-}
-
-void count_returned(std::size_t capacity) {
-    cache().in_use.fetch_sub(static_cast<std::int64_t>(capacity));
-}
-
-bool fits(std::size_t available, std::size_t wanted) {
-    return available >= wanted && available <= wanted + wanted / 4;
+void count_in_use(PoolStatistics& statistics, std::size_t capacity) {
+    statistics.in_use += static_cast<std::int64_t>(capacity);
+    statistics.peak_in_use = std::max(statistics.peak_in_use, statistics.in_use);
 }
 
 // The smallest cached block that is not more than a quarter too large.
 void* take_cached(Cache& cache, std::size_t capacity) {
     const auto found = cache.free_blocks.lower_bound(capacity);
-    if (found == cache.free_blocks.end() || !fits(found->first, capacity)) return nullptr;
+    if (found == cache.free_blocks.end() || found->first > capacity + capacity / 4) return nullptr;
     void* block = found->second.back();
     found->second.pop_back();
-    cache.cached -= static_cast<std::int64_t>(found->first);
-    count_taken(found->first);
+    cache.statistics.cached -= static_cast<std::int64_t>(found->first);
+    count_in_use(cache.statistics, found->first);
     if (found->second.empty()) cache.free_blocks.erase(found);
     return block;
 }
 
-void keep_for_all(void* block) {
-    Cache& shared = cache();
-    const std::size_t capacity = header_of(block)->capacity;
-    std::lock_guard lock(shared.lock);
-    shared.cached += static_cast<std::int64_t>(capacity);
-    shared.free_blocks[capacity].push_back(block);
-}
-
-// The blocks that a thread keeps for its next workspaces.
+// Small blocks that a thread keeps for its next workspaces.
 class Scratch {
  public:
     ~Scratch() { give_up(); }
 
     void* take(std::size_t capacity) {
         for (int i = count_ - 1; i >= 0; --i) {
-            if (!fits(header_of(blocks_[i])->capacity, capacity)) continue;
+            const std::size_t available = header_of(blocks_[i])->capacity;
+            if (available < capacity || available > capacity + capacity / 4) continue;
             void* const block = blocks_[i];
             blocks_[i] = blocks_[--count_];
-            count_taken(header_of(block)->capacity);
             return block;
         }
         return nullptr;
     }
 
-    bool keep(void* block) {
-        if (header_of(block)->capacity > largest) return false;
-        if (count_ == most) keep_for_all(blocks_[0]);
-        if (count_ == most) blocks_[0] = blocks_[--count_];
+    void keep(void* block) {
+        if (count_ == most) {
+            pool_release(blocks_[0]);
+            blocks_[0] = blocks_[--count_];
+        }
         blocks_[count_++] = block;
-        return true;
     }
 
     void give_up() {
-        while (count_ > 0) keep_for_all(blocks_[--count_]);
+        while (count_ > 0) pool_release(blocks_[--count_]);
     }
 
  private:
     static constexpr int most = 8;
-    static constexpr std::size_t largest = std::size_t{1} << 20;
-
     void* blocks_[most];
     int count_ = 0;
 };
@@ -164,11 +144,28 @@ thread_local Scratch my_scratch;
 
 }  // namespace
 
+void* scratch_allocate(std::size_t bytes) {
+    void* const block = bytes < large_from ? my_scratch.take(rounded(bytes)) : nullptr;
+    return block == nullptr ? pool_allocate(bytes) : block;
+}
+
+void scratch_release(void* block, std::size_t bytes) noexcept {
+    if (bytes < large_from)
+        my_scratch.keep(block);
+    else
+        pool_release(block);
+}
+
 void* pool_allocate(std::size_t bytes) {
     const std::size_t capacity = rounded(bytes);
     Cache& shared = cache();
     {
         std::lock_guard lock(shared.lock);
+        void* const large = bytes >= large_from ? shared.arena.take(bytes) : nullptr;
+        if (large != nullptr) {
+            count_in_use(shared.statistics, Arena::rounded(bytes));
+            return large;
+        }
         if (void* block = take_cached(shared, capacity)) return block;
     }
     void* block = new_block(capacity);
@@ -177,25 +174,22 @@ void* pool_allocate(std::size_t bytes) {
         block = new_block(capacity);
     }
     if (block == nullptr) throw std::bad_alloc();
-    count_taken(capacity);
+    std::lock_guard lock(shared.lock);
+    count_in_use(shared.statistics, capacity);
     return block;
 }
 
 void pool_release(void* block) noexcept {
     if (block == nullptr) return;
-    count_returned(header_of(block)->capacity);
-    keep_for_all(block);
-}
-
-void* scratch_allocate(std::size_t bytes) {
-    void* block = my_scratch.take(rounded(bytes));
-    return block == nullptr ? pool_allocate(bytes) : block;
-}
-
-void scratch_release(void* block) noexcept {
-    if (block == nullptr) return;
-    count_returned(header_of(block)->capacity);
-    if (!my_scratch.keep(block)) keep_for_all(block);
+    Cache& shared = cache();
+    std::lock_guard lock(shared.lock);
+    const bool is_large = shared.arena.owns(block);
+    const std::size_t capacity =
+        is_large ? shared.arena.give_back(block) : header_of(block)->capacity;
+    shared.statistics.in_use -= static_cast<std::int64_t>(capacity);
+    if (is_large) return;
+    shared.statistics.cached += static_cast<std::int64_t>(capacity);
+    shared.free_blocks[capacity].push_back(block);
 }
 
 void pool_trim() {
@@ -205,7 +199,8 @@ void pool_trim() {
     {
         std::lock_guard lock(shared.lock);
         blocks.swap(shared.free_blocks);
-        shared.cached = 0;
+        shared.statistics.cached = 0;
+        shared.arena.trim();
     }
     for (const auto& [capacity, list] : blocks)
         for (void* block : list) return_to_system(block);
@@ -214,9 +209,15 @@ void pool_trim() {
 PoolStatistics pool_statistics() {
     Cache& shared = cache();
     std::lock_guard lock(shared.lock);
-    return {shared.in_use.load(), shared.cached, shared.peak_in_use.load()};
+    PoolStatistics statistics = shared.statistics;
+    statistics.cached += static_cast<std::int64_t>(shared.arena.cached());
+    return statistics;
 }
 
-void pool_reset_peak() { cache().peak_in_use.store(cache().in_use.load()); }
+void pool_reset_peak() {
+    Cache& shared = cache();
+    std::lock_guard lock(shared.lock);
+    shared.statistics.peak_in_use = shared.statistics.in_use;
+}
 
 }  // namespace voxelgrad

@@ -1,8 +1,8 @@
 // A caching pool for arrays and workspaces.
 //
 // Fresh pages cost many times what cached memory costs, so blocks are kept and handed out again.
-// Large blocks come straight from the system, on huge pages where it has them. Memory is not
-// cleared. Every block is aligned to 64 bytes. Thread safe; usable in a child of fork.
+// Large blocks are cut from one range of addresses, on huge pages where the system has them. Memory
+// is not cleared. Every block is aligned to 64 bytes. Thread safe; usable in a child of fork.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,7 @@
 namespace voxelgrad {
 
 struct PoolStatistics {
-    // What threads keep for their workspaces counts in none of these.
-    std::int64_t in_use;       // bytes in blocks that somebody holds
+    std::int64_t in_use;       // bytes in blocks that somebody holds, workspaces' spare ones too
     std::int64_t cached;       // bytes in blocks that wait to be handed out again
     std::int64_t peak_in_use;  // the largest in_use so far
 };
@@ -27,15 +26,16 @@ void pool_reset_peak();
 // The same for memory that the thread which took it gives back soon: each thread keeps a few blocks
 // for itself, so that threads do not wait for each other.
 void* scratch_allocate(std::size_t bytes);
-void scratch_release(void* block) noexcept;
+void scratch_release(void* block, std::size_t bytes) noexcept;
 
 // Scratch memory of one kernel call.
 template <class T>
 class Workspace {
  public:
     explicit Workspace(std::int64_t count)
-        : data_(static_cast<T*>(scratch_allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
-    ~Workspace() { scratch_release(data_); }
+        : bytes_(static_cast<std::size_t>(count) * sizeof(T)),
+          data_(static_cast<T*>(scratch_allocate(bytes_))) {}
+    ~Workspace() { scratch_release(data_, bytes_); }
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
 
@@ -43,6 +43,7 @@ class Workspace {
     T& operator[](std::int64_t index) const { return data_[index]; }
 
  private:
+    std::size_t bytes_;
     T* data_;
 };
 

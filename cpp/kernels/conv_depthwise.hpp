@@ -7,14 +7,24 @@
 
 namespace voxelgrad {
 
+// A run of pixels of which every tap sees a pixel inside the image.
+struct DepthwiseRun {
+    const float* const* source;  // what each tap sees at the first pixel
+    const std::int64_t* number;  // of each tap: where its weights are
+    std::int64_t taps;
+    std::int64_t source_stride;  // floats from one pixel's source to the next one's
+    std::int64_t target_stride;
+    std::int64_t pixels, channels;
+};
+
 struct DepthwiseKernels {
-    // output[pixel][c] += input[pixel][c] * weight[c]
-    void (*multiply_add_row)(const float* input, std::int64_t input_stride, const float* weight,
-                             float* output, std::int64_t output_stride, std::int64_t pixels,
-                             std::int64_t channels);
-    // sums[c] += sum over pixels of a[c] * b[c]
-    void (*dot_row)(const float* a, std::int64_t a_stride, const float* b, std::int64_t b_stride,
-                    float* sums, std::int64_t pixels, std::int64_t channels);
+    // target[pixel][c] = bias[c] + sum over taps of source[tap][pixel][c] * weight[number][c], taps
+    // in order; bias may be null. stream: past the cache, whole aligned cache lines, to be fenced
+    // before another thread may read.
+    void (*weigh)(const DepthwiseRun&, const float* weight, const float* bias, float* target,
+                  bool stream);
+    // sums[number][c] += sum over pixels, in order, of source[tap][pixel][c] * target[pixel][c]
+    void (*correlate)(const DepthwiseRun&, const float* target, float* sums);
 };
 
 VOXELGRAD_KERNEL_TABLE(DepthwiseKernels, depthwise)

@@ -108,8 +108,11 @@ void pack(const float* source, std::int64_t source_stride, float* strip, std::in
     const std::int64_t whole = channels / strip_block * strip_block;
     for (std::int64_t i = 0; i < count; ++i, source += source_stride, strip += strip_block) {
         float* block = strip;
-        for (std::int64_t c = 0; c < whole; c += strip_block, block += block_stride)
+        const float* ahead = source + 32 * source_stride;
+        for (std::int64_t c = 0; c < whole; c += strip_block, block += block_stride) {
+            __builtin_prefetch(ahead + c);
             for (int v = 0; v < strip_block; v += lanes) store(block + v, load(source + c + v));
+        }
         for (std::int64_t c = whole; c < channels; ++c) block[c - whole] = source[c];
     }
 }

@@ -9,6 +9,7 @@ constexpr int vector_bytes = lanes * 4;
 
 void stream_row(const char* source, char* target, std::int64_t bytes) {
     for (std::int64_t i = 0; i < bytes; i += vector_bytes) {
+        ask_ahead(source + i);
         Vec v;
         std::memcpy(&v, source + i, sizeof v);
         stream(reinterpret_cast<float*>(target + i), v);

@@ -9,8 +9,8 @@ namespace voxelgrad {
 
 template <class T>
 struct DropoutKernels {
-    // Element i of the run is element first + i of the array: it is kept, times `scale`, if the top
-    // 24 bits of its random number are at least `threshold`. Output may be the input. past_cache:
+    // Element i of the run is element first + i of the array, first even: it is kept, times
+    // `scale`, if its 24 random bits are at least `threshold`. Output may be the input. past_cache:
     // write past the cache; output is aligned to a cache line.
     void (*apply)(const T* input, T* output, std::int64_t first, std::int64_t count,
                   std::uint64_t seed, std::int32_t threshold, float scale, bool past_cache);

@@ -120,6 +120,27 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
 [[gnu::always_inline]] inline void prefetch(const float* p) { __builtin_prefetch(p, 0, 2); }
 
 // The first n lanes (0 < n <= lanes); the others read as zero and are not written.
+#if defined(__AVX512F__)
+[[gnu::always_inline]] inline __mmask16 first_lanes(int n) {
+    return static_cast<__mmask16>((1u << n) - 1);
+}
+[[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
+    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+[[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
+    _mm512_mask_storeu_ps(p, first_lanes(n), v);
+}
+#elif defined(__AVX2__)
+[[gnu::always_inline]] inline __m256i first_lanes(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+[[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
+    return _mm256_maskload_ps(p, first_lanes(n));
+}
+[[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
+    _mm256_maskstore_ps(p, first_lanes(n), v);
+}
+#else
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
 #if defined(__AVX512F__)
     return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
@@ -136,6 +157,7 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
 #endif
 }
+#endif
 
 [[gnu::always_inline]] inline Vec load_first(const bf16* p, int n) {
     ShortVec bits{};
@@ -169,12 +191,15 @@ template <class T>
         store_some(p, v, n);
 }
 
-// load_some in a pass over a long run: asks for what comes later as well. The processor foresees a
-// run by itself, but falls behind where there is some arithmetic between the loads.
-template <class T>
-[[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
+// Asks for what a pass over a long run loads soon. The processor foresees a run by itself, but
+// falls behind where there is some arithmetic between the loads.
+[[gnu::always_inline]] inline void ask_ahead(const void* p) {
     constexpr std::uintptr_t ahead = 2048;  // bytes
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead));
+}
+template <class T>
+[[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
+    ask_ahead(p);
     return load_some(p, n);
 }
 

@@ -53,7 +53,10 @@ void square(const T* input, std::int64_t input_step, T* output, std::int64_t out
             bool past_cache) {
     constexpr int size = Square<T>::size;
     typename Square<T>::Row rows[size];
-    for (int i = 0; i < size; ++i) std::memcpy(&rows[i], input + i * input_step, sizeof rows[i]);
+    for (int i = 0; i < size; ++i) {
+        std::memcpy(&rows[i], input + i * input_step, sizeof rows[i]);
+        __builtin_prefetch(input + (4 * size + i) * input_step);
+    }
     transpose_square<T>(rows);
     for (int i = 0; i < size; ++i) {
         T* const target = output + i * output_step;
@@ -77,15 +80,16 @@ void matrix(const T* input, std::int64_t input_step, T* output, std::int64_t out
             std::int64_t rows, std::int64_t columns, bool past_cache) {
     constexpr int size = Square<T>::size;
     const bool streaming = past_cache && lanes == 16;  // a vector is a whole cache line
-    std::int64_t c = 0;
-    for (; c + size <= columns; c += size) {
-        const T* const source = input + c * input_step;
-        std::int64_t r = 0;
-        for (; r + size <= rows; r += size)
-            square(source + r, input_step, output + r * output_step + c, output_step, streaming);
-        rest(source + r, input_step, output + r * output_step + c, output_step, rows - r, size);
+    const std::int64_t whole_rows = rows / size * size, whole_columns = columns / size * size;
+    for (std::int64_t r = 0; r < whole_rows; r += size) {
+        T* const target = output + r * output_step;
+        for (std::int64_t c = 0; c < whole_columns; c += size)
+            square(input + c * input_step + r, input_step, target + c, output_step, streaming);
     }
-    rest(input + c * input_step, input_step, output + c, output_step, rows, columns - c);
+    rest(input + whole_rows, input_step, output + whole_rows * output_step, output_step,
+         rows - whole_rows, whole_columns);
+    rest(input + whole_columns * input_step, input_step, output + whole_columns, output_step, rows,
+         columns - whole_columns);
     if (streaming) stream_fence();
 }
 

@@ -71,32 +71,53 @@ template <class Index>
 #endif
 }
 
-// Calls body(offset, place, weight) for every tap of a column's window.
-template <class Body>
+// Calls body(offset, place, weight) for every tap of a column's window. one_row: the outer list has
+// one entry.
+template <bool one_row = false, class Body>
 [[gnu::always_inline]] inline void for_taps(const WindowRow& row, std::int64_t column,
                                             Body&& body) {
     const WindowTap* const first = row.taps + row.start[column];
     const WindowTap* const last = row.taps + row.start[column + 1];
+    if constexpr (one_row) {
+        const WindowTap& outer = *row.outer;
+        for (const WindowTap* tap = first; tap < last; ++tap)
+            body(outer.offset + tap->offset, outer.place + tap->place, outer.weight * tap->weight);
+        return;
+    }
     for (const WindowTap* outer = row.outer; outer < row.outer + row.outer_count; ++outer)
         for (const WindowTap* tap = first; tap < last; ++tap)
             body(outer->offset + tap->offset, outer->place + tap->place,
                  outer->weight * tap->weight);
 }
 
+template <int vectors, class Body>
+[[gnu::always_inline]] inline void for_whole_pixels(const WindowRow& row, const Body& body) {
+    for (std::int64_t column = row.begin; column < row.end; ++column)
+        body.template block<vectors>(column, 0, lanes);
+}
+
 // Calls body.block<vectors>(column, channel, n) for all channels; n < lanes for the last ones of a
 // column only.
 template <class Body>
-[[gnu::always_inline]] inline void for_channels(const WindowRow& row, Body&& body) {
+[[gnu::always_inline]] inline void for_parts_of_pixels(const WindowRow& row, const Body& body) {
     for (std::int64_t column = row.begin; column < row.end; ++column) {
         std::int64_t c = 0;
         for (; c + 4 * lanes <= row.channels; c += 4 * lanes)
             body.template block<4>(column, c, lanes);
-        for (; c + 2 * lanes <= row.channels; c += 2 * lanes)
-            body.template block<2>(column, c, lanes);
         for (; c + lanes <= row.channels; c += lanes) body.template block<1>(column, c, lanes);
         const int left = static_cast<int>(row.channels - c);
         if (left > 0) body.template block<1>(column, c, left);
     }
+}
+
+template <class Body>
+[[gnu::always_inline]] inline void for_channels(WindowRow row, Body body) {
+    if (row.channels == 4 * lanes)
+        for_whole_pixels<4>(row, body);
+    else if (row.channels == 2 * lanes)
+        for_whole_pixels<2>(row, body);
+    else
+        for_parts_of_pixels(row, body);
     if (row.past_cache) stream_fence();
 }
 
@@ -106,7 +127,7 @@ std::int32_t first_place(const WindowRow& row, std::int64_t column) {
 
 template <class T, class Index>
 struct MaxForward {
-    const WindowRow& row;
+    WindowRow row;  // a copy: nothing that is stored can change it
     const T* source;
     T* target;
     Index* indices;
@@ -136,9 +157,9 @@ struct MaxForward {
     }
 };
 
-template <class T, class Index>
+template <class T, class Index, bool one_row>
 struct MaxBackward {
-    const WindowRow& row;
+    WindowRow row;
     const T* source;
     const Index* indices;
     T* target;
@@ -146,7 +167,7 @@ struct MaxBackward {
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
         Vec total[vectors] = {};
-        for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
+        for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v) {
                 const std::int64_t at = offset + c + v * lanes;
                 const IntVec chosen = load_some_indices(indices + at, n) == IntVec{} + tap;
@@ -158,17 +179,16 @@ struct MaxBackward {
     }
 };
 
-// Source is float where it holds sums over the outer list.
-template <class Source, class T>
+template <class Source, class T, bool one_row>
 struct WeightedSum {
-    const WindowRow& row;
+    WindowRow row;
     const Source* source;
     T* target;
 
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
         Vec total[vectors] = {};
-        for_taps(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
+        for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
             for (int v = 0; v < vectors; ++v)
                 total[v] += load_ahead(source + offset + c + v * lanes, n) * weight;
         });
@@ -197,20 +217,25 @@ void max_forward(const WindowRow& row, const T* source, T* target, Index* indice
 
 template <class T, class Index>
 void max_backward(const WindowRow& row, const T* source, const Index* indices, T* target) {
-    for_channels(row, MaxBackward<T, Index>{row, source, indices, target});
+    if (row.outer_count == 1)
+        for_channels(row, MaxBackward<T, Index, true>{row, source, indices, target});
+    else
+        for_channels(row, MaxBackward<T, Index, false>{row, source, indices, target});
 }
 
 template <class T>
 void weighted_sum(const WindowRow& row, const T* source, T* target) {
-    if (row.outer_count == 1 || row.span_begin == row.span_end)
-        return for_channels(row, WeightedSum<T, T>{row, source, target});
+    if (row.outer_count == 1)
+        return for_channels(row, WeightedSum<T, T, true>{row, source, target});
+    if (row.span_begin == row.span_end)
+        return for_channels(row, WeightedSum<T, T, false>{row, source, target});
     alignas(64) float sums[longest_span];
     sum_outer(row, source, sums);
     const WindowTap whole{-row.span_begin, 0, 1.0f};
     WindowRow summed = row;
     summed.outer = &whole;
     summed.outer_count = 1;
-    for_channels(summed, WeightedSum<float, T>{summed, sums, target});
+    for_channels(summed, WeightedSum<float, T, true>{summed, sums, target});
 }
 
 template <class T>

@@ -1,80 +1,117 @@
-// Depthwise convolution without copies: for every target row and tap, the columns that lie inside
-// the image are one run of multiply-adds over channels.
+// Depthwise convolution without copies: each run of target pixels of a row, of which every tap sees
+// a pixel inside the image, is computed in one sweep.
 #include "kernels/conv_depthwise.hpp"
 
 #include <algorithm>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
+#include "core/split.hpp"
+#include "core/streaming.hpp"
+#include "kernels/copy.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_gather.hpp"
 
 namespace voxelgrad {
 namespace {
 
-// Columns j in [begin, end) of a phase whose source column unit * j + offset lies in [0, width).
+constexpr std::int64_t task_size = 1 << 16;  // floats of the target
+
+bool inside(std::int64_t at, std::int64_t extent) { return at >= 0 && at < extent; }
+
+// A phase of the gather, and the two arrays that it ties together.
+struct Grid {
+    const GatherPhase& phase;
+    const std::int64_t* source_extent;
+    const std::int64_t* target_extent;
+    std::int64_t channels;
+
+    std::int64_t rows() const { return phase.count[0] * phase.count[1]; }  // of an image
+    std::int64_t rows_of_task() const {
+        return std::max<std::int64_t>(
+            1, task_size / std::max<std::int64_t>(1, phase.count[2] * channels));
+    }
+};
+
+// Target pixels [begin, end) of a row of the phase.
 struct Range {
     std::int64_t begin, end;
 };
 
-Range columns_inside(std::int64_t count, std::int64_t unit, std::int64_t offset,
-                     std::int64_t width) {
-    const std::int64_t begin = offset < 0 ? (-offset + unit - 1) / unit : 0;
-    const std::int64_t left = width - offset;
-    const std::int64_t end = left <= 0 ? 0 : std::min(count, (left + unit - 1) / unit);
-    return {begin, std::max(begin, end)};
+// The columns at which every tap is inside the image.
+Range inner_columns(const Grid& grid) {
+    const GatherPhase& phase = grid.phase;
+    const std::int64_t unit = phase.unit[2], left = grid.source_extent[2] - phase.high[2];
+    const std::int64_t begin = phase.low[2] < 0 ? divide_up(-phase.low[2], unit) : 0;
+    const std::int64_t end = left <= 0 ? 0 : divide_up(left, unit);
+    return {std::min(begin, phase.count[2]),
+            std::clamp(end, std::min(begin, phase.count[2]), phase.count[2])};
 }
 
-bool inside(std::int64_t at, std::int64_t extent) { return at >= 0 && at < extent; }
+// Calls body(run, first target pixel) for the columns in `columns` of row `row`, counted through
+// all images. Taps that are outside at the first column are left out.
+template <class Body>
+void visit(const Grid& grid, const float* source, std::int64_t row, Range columns, Body& body) {
+    const GatherPhase& phase = grid.phase;
+    const std::int64_t* in = grid.source_extent;
+    const std::int64_t* out = grid.target_extent;
+    const std::int64_t h = row % phase.count[1], d = row / phase.count[1] % phase.count[0];
+    const std::int64_t image = row / grid.rows();
+    std::vector<const float*> pointers;
+    std::vector<std::int64_t> numbers;
+    for (const GatherTap& tap : phase.taps) {
+        const std::int64_t depth = phase.unit[0] * d + tap.offset[0];
+        const std::int64_t height = phase.unit[1] * h + tap.offset[1];
+        const std::int64_t column = phase.unit[2] * columns.begin + tap.offset[2];
+        if (!inside(depth, in[0]) || !inside(height, in[1]) || !inside(column, in[2])) continue;
+        const std::int64_t pixel = ((image * in[0] + depth) * in[1] + height) * in[2] + column;
+        pointers.push_back(source + pixel * grid.channels);
+        numbers.push_back(tap.number);
+    }
+    const auto at = [&](int axis, std::int64_t j) {
+        return phase.start[axis] + phase.step[axis] * j;
+    };
+    const DepthwiseRun run{pointers.data(),
+                           numbers.data(),
+                           static_cast<std::int64_t>(numbers.size()),
+                           phase.unit[2] * grid.channels,
+                           phase.step[2] * grid.channels,
+                           columns.end - columns.begin,
+                           grid.channels};
+    body(run, ((image * out[0] + at(0, d)) * out[1] + at(1, h)) * out[2] + at(2, columns.begin));
+}
 
+// Calls body for all columns of a row: one by one where a tap may be outside, at once between.
+template <class Body>
+void visit_row(const Grid& grid, const float* source, std::int64_t row, Body body) {
+    const Range inner = inner_columns(grid);
+    for (std::int64_t j = 0; j < inner.begin; ++j) visit(grid, source, row, {j, j + 1}, body);
+    if (inner.end > inner.begin) visit(grid, source, row, inner, body);
+    for (std::int64_t j = inner.end; j < grid.phase.count[2]; ++j)
+        visit(grid, source, row, {j, j + 1}, body);
+}
+
+// The arrays of a pass.
 struct Pass {
     const float* source;
-    const std::int64_t* source_extent;
     const float* weight;  // [tap][channel]
     const float* bias;
     float* target;
-    const std::int64_t* target_extent;
-    std::int64_t channels;
 };
 
-void run_row(const Pass& pass, const GatherPhase& phase, std::int64_t image, std::int64_t j_depth,
-             std::int64_t j_row) {
-    const std::int64_t channels = pass.channels;
-    const std::int64_t* in = pass.source_extent;
-    const std::int64_t* out = pass.target_extent;
-    const std::int64_t depth = phase.start[0] + phase.step[0] * j_depth;
-    const std::int64_t height = phase.start[1] + phase.step[1] * j_row;
-    float* target =
-        pass.target +
-        (((image * out[0] + depth) * out[1] + height) * out[2] + phase.start[2]) * channels;
-    const std::int64_t target_stride = phase.step[2] * channels;
-    for (std::int64_t j = 0; j < phase.count[2]; ++j) {
-        float* pixel = target + j * target_stride;
-        if (pass.bias)
-            std::copy_n(pass.bias, channels, pixel);
-        else
-            std::fill_n(pixel, channels, 0.0f);
-    }
-    for (const GatherTap& tap : phase.taps) {
-        const std::int64_t d = phase.unit[0] * j_depth + tap.offset[0];
-        const std::int64_t h = phase.unit[1] * j_row + tap.offset[1];
-        if (!inside(d, in[0]) || !inside(h, in[1])) continue;
-        const Range j = columns_inside(phase.count[2], phase.unit[2], tap.offset[2], in[2]);
-        const float* source = pass.source + (((image * in[0] + d) * in[1] + h) * in[2] +
-                                             phase.unit[2] * j.begin + tap.offset[2]) *
-                                                channels;
-        depthwise_kernels().multiply_add_row(
-            source, phase.unit[2] * channels, pass.weight + tap.number * channels,
-            target + j.begin * target_stride, target_stride, j.end - j.begin, channels);
-    }
-}
-
-void run(const Pass& pass, const GatherPhase& phase, std::int64_t batch) {
-    const std::int64_t rows = phase.count[0] * phase.count[1];
-    if (rows * phase.count[2] == 0) return;
-    parallel_for(batch * rows, [&](std::int64_t at) {
-        run_row(pass, phase, at / rows, at % rows / phase.count[1], at % phase.count[1]);
-    });
+void run(const Grid& grid, const Pass& pass, std::int64_t batch) {
+    const std::int64_t* out = grid.target_extent;
+    const bool stream = worth_streaming(
+        pass.target, batch * out[0] * out[1] * out[2] * grid.channels, grid.channels);
+    parallel_for_ranges(
+        batch * grid.rows(), grid.rows_of_task(), [&](std::int64_t begin, std::int64_t end) {
+            for (std::int64_t row = begin; row < end; ++row)
+                visit_row(grid, pass.source, row, [&](const DepthwiseRun& run, std::int64_t pixel) {
+                    depthwise_kernels().weigh(run, pass.weight, pass.bias,
+                                              pass.target + pixel * grid.channels, stream);
+                });
+            if (stream) copy_kernels().fence();
+        });
 }
 
 // (channels, taps) -> (taps, channels) and back.
@@ -87,8 +124,8 @@ void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* wei
                       const float* bias, float* coarse) {
     Workspace<float> by_tap(g.taps() * g.groups);
     transpose(weight, g.groups, g.taps(), by_tap.data());
-    run({fine, g.fine, by_tap.data(), bias, coarse, g.coarse, g.groups}, gather_coarse_from_fine(g),
-        g.batch);
+    const GatherPhase phase = gather_coarse_from_fine(g);
+    run({phase, g.fine, g.coarse, g.groups}, {fine, by_tap.data(), bias, coarse}, g.batch);
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
@@ -96,41 +133,25 @@ void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* w
     Workspace<float> by_tap(g.taps() * g.groups);
     transpose(weight, g.groups, g.taps(), by_tap.data());
     for (const GatherPhase& phase : gather_fine_from_coarse(g))
-        run({coarse, g.coarse, by_tap.data(), bias, fine, g.fine, g.groups}, phase, g.batch);
-}
-
-void add_row_gradient(const ConvGeometry& g, const GatherPhase& phase, const float* fine,
-                      const float* coarse, std::int64_t row, float* sums) {
-    const std::int64_t channels = g.groups;
-    const std::int64_t h = row % g.coarse[1], d = row / g.coarse[1] % g.coarse[0];
-    const std::int64_t image = row / (g.coarse[0] * g.coarse[1]);
-    for (const GatherTap& tap : phase.taps) {
-        const std::int64_t depth = phase.unit[0] * d + tap.offset[0];
-        const std::int64_t height = phase.unit[1] * h + tap.offset[1];
-        if (!inside(depth, g.fine[0]) || !inside(height, g.fine[1])) continue;
-        const Range j = columns_inside(g.coarse[2], phase.unit[2], tap.offset[2], g.fine[2]);
-        const float* source =
-            fine + (((image * g.fine[0] + depth) * g.fine[1] + height) * g.fine[2] +
-                    phase.unit[2] * j.begin + tap.offset[2]) *
-                       channels;
-        depthwise_kernels().dot_row(source, phase.unit[2] * channels,
-                                    coarse + (row * g.coarse[2] + j.begin) * channels, channels,
-                                    sums + tap.number * channels, j.end - j.begin, channels);
-    }
+        run({phase, g.coarse, g.fine, g.groups}, {coarse, by_tap.data(), bias, fine}, g.batch);
 }
 
 void weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
                      float* grad_weight) {
     constexpr std::int64_t most_chunks = 32;
     const GatherPhase phase = gather_coarse_from_fine(g);
-    const std::int64_t rows = g.batch * g.coarse[0] * g.coarse[1], size = g.taps() * g.groups;
-    const std::int64_t grain = std::max<std::int64_t>(1, (rows + most_chunks - 1) / most_chunks);
-    const std::int64_t chunks = (rows + grain - 1) / grain;
+    const Grid grid{phase, g.fine, g.coarse, g.groups};
+    const std::int64_t rows = g.batch * grid.rows(), size = g.taps() * g.groups;
+    const std::int64_t grain = std::max<std::int64_t>(1, divide_up(rows, most_chunks));
+    const std::int64_t chunks = divide_up(rows, grain);
     Workspace<float> partial((chunks + 1) * size);
     std::fill_n(partial.data(), (chunks + 1) * size, 0.0f);
     parallel_for_ranges(rows, grain, [&](std::int64_t begin, std::int64_t end) {
+        float* sums = partial.data() + begin / grain * size;
         for (std::int64_t row = begin; row < end; ++row)
-            add_row_gradient(g, phase, fine, coarse, row, partial.data() + begin / grain * size);
+            visit_row(grid, fine, row, [&](const DepthwiseRun& run, std::int64_t pixel) {
+                depthwise_kernels().correlate(run, coarse + pixel * g.groups, sums);
+            });
     });
     float* total = partial.data() + chunks * size;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk)

@@ -8,6 +8,8 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
+#include "core/streaming.hpp"
+#include "kernels/conv_planar.hpp"
 #include "kernels/copy.hpp"
 #include "kernels/transpose.hpp"
 #include "ops/conv_algorithms.hpp"
@@ -18,9 +20,7 @@
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t strip_budget = 96 * 1024;             // floats: 384 KiB of the L2 cache
-constexpr std::int64_t stream_from = std::int64_t{4} << 20;  // floats: 16 MiB
-constexpr std::size_t cache_line = 64;
+constexpr std::int64_t strip_budget = 96 * 1024;  // floats: 384 KiB of the L2 cache
 
 // The weight of one phase: [group][panel][channel block][tap][channel][panel channel]. Where the
 // strip holds whole pixels, a run of taps counts as one tap of so many more channels.
@@ -37,6 +37,7 @@ struct Plan {
     const Pass& pass;
     GatherPhase whole;  // all phases: the largest count, the whole range of offsets, no taps
     StripLayout strip;
+    void (*row)(const ConvRow&);
     std::int64_t width;   // channels of a panel
     std::int64_t panels;  // of a group
     std::vector<PhaseWeight> phases;
@@ -45,16 +46,15 @@ struct Plan {
     bool stream;          // the target is written past the cache
 };
 
-// A target that the cache cannot hold until the next op reads it is better written past it, in
-// whole cache lines.
-bool worth_streaming(const Pass& pass) {
+// With few target channels vectors run over pixels instead of channels.
+bool is_planar(const Pass& pass) { return pass.target.channels <= planar_channels; }
+
+// A target is written past the cache in panels, which must be whole cache lines.
+bool streams(const Pass& pass, std::int64_t width) {
     const std::int64_t channels = pass.geometry.groups * pass.target.channels;
-    const std::int64_t size = pass.geometry.batch * pass.target.pixels() * channels;
-    const bool aligned = reinterpret_cast<std::uintptr_t>(pass.target_data) % cache_line == 0 &&
-                         channels * sizeof(float) % cache_line == 0 &&
-                         pass.target.channels * sizeof(float) % cache_line == 0;
-    const bool whole_lines = conv_direct_kernels().panel * sizeof(float) >= cache_line;
-    return aligned && whole_lines && size >= stream_from;
+    return width * static_cast<std::int64_t>(sizeof(float)) % cache_line == 0 &&
+           worth_streaming(pass.target_data, pass.geometry.batch * pass.target.pixels() * channels,
+                           pass.target.channels);
 }
 
 // Boxes of a kernel with one tap share no pixels: rather than that several tasks fill the same
@@ -68,16 +68,20 @@ std::int64_t budget_of(const Pass& pass) {
 
 Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
     const GatherPhase whole = merged(phases);
+    const std::int64_t channels = pass.source.channels;
+    const bool planar = is_planar(pass);
+    const StripOrder order = planar ? StripOrder::planes : broadcast_order(channels);
+    const std::int64_t width = planar ? pass.target.channels : conv_direct_kernels().panel;
     Plan plan{pass,
               whole,
-              plan_strip(whole, broadcast_order(pass.source.channels), pass.source.channels,
-                         budget_of(pass)),
-              conv_direct_kernels().panel,
+              plan_strip(whole, order, channels, budget_of(pass)),
+              planar ? conv_planar_kernels().row : conv_direct_kernels().row,
+              width,
               0,
               {},
               nullptr,
               nullptr,
-              worth_streaming(pass)};
+              streams(pass, width)};
     plan.panels = divide_up(pass.target.channels, plan.width);
     std::int64_t first = 0;
     for (const GatherPhase& phase : phases) {
@@ -174,14 +178,13 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
     row.pixels = static_cast<int>(box.count[2]);
     row.output_channels = static_cast<int>(std::min(plan.width, pass.target.channels - channel));
     row.stream = plan.stream && row.output_channels == plan.width;
-    const auto kernel = conv_direct_kernels().row;
     for (std::int64_t d = 0; d < box.count[0]; ++d)
         for (std::int64_t h = 0; h < box.count[1]; ++h) {
             const std::int64_t pixel = row_start(phase, box, pass.target.extent, d, h);
             row.strip = strip + plan.strip.offset(phase.unit[0] * d, phase.unit[1] * h, 0);
             row.output =
                 pass.target_data + pixel * all_channels + group * pass.target.channels + channel;
-            kernel(row);
+            plan.row(row);
         }
 }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/split.hpp"
-#include "kernels/conv_direct.hpp"
+#include "kernels/conv_planar.hpp"
 #include "kernels/transpose.hpp"
 
 namespace voxelgrad {
@@ -22,7 +22,9 @@ void measure(StripLayout& layout, const GatherPhase& phase, std::int64_t channel
     layout.pixel_step = phase.unit[2] / layout.unit * layout.block;
     layout.row_stride = layout.unit * layout.columns * layout.block;
     layout.block_stride = layout.extent[0] * layout.extent[1] * layout.row_stride;
-    layout.size = layout.blocks * layout.block_stride;
+    if (layout.order == StripOrder::planes)  // an odd number of cache lines between channels
+        layout.block_stride = divide_up(layout.block_stride, 32) * 32 + 16;
+    layout.size = layout.blocks * layout.block_stride + planar_slack;
 }
 
 // Zeros `count` pixels of every channel block.
@@ -40,8 +42,8 @@ void copy_columns(const StripLayout& layout, const StripSource& source, const fl
                                        source.channels);
             return;
         case StripOrder::planes:
-            transpose_kernels<float>().matrix(from, step, strip, layout.block_stride, source.channels,
-                                       count, false);
+            transpose_kernels<float>().matrix(from, step, strip, layout.block_stride,
+                                              source.channels, count, false);
             return;
         case StripOrder::pixels:
             if (step == source.channels)

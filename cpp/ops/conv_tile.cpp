@@ -14,7 +14,7 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t strip_budget = 224 * 1024;  // elements: 448 KiB of the L2 cache
-constexpr std::int64_t enough_tasks = 32;          // fewer are cut further, by phases and panels
+constexpr std::int64_t enough_tasks = 16;          // fewer are cut further, by phases and panels
 
 struct Plan {
     const TilePass& pass;

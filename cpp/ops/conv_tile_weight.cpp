@@ -253,9 +253,12 @@ void add_boxes(const Plan& plan, const bf16* fine, const bf16* coarse, std::int6
     });
     const Batch batch{boxes, turned.data(), packed.data(), step_offset.data()};
     const std::int64_t size = static_cast<std::int64_t>(plan.steps.size()) * block_sums;
+    // All panels of a block: its turned rows are the larger side and stay in the L2 cache.
     parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
+        const std::int64_t block = at / plan.panels, panel = at % plan.panels;
         tile_bf16_product_kernels().begin();
-        add_products(plan, batch, at / plan.blocks, at % plan.blocks, add, gradient + at * size);
+        add_products(plan, batch, panel, block, add,
+                     gradient + (panel * plan.blocks + block) * size);
         tile_bf16_product_kernels().end();
     });
 }
@@ -267,6 +270,20 @@ void sum_chunk(const Plan& plan, const bf16* fine, const bf16* coarse, std::int6
     for (std::int64_t begin = first; begin < last; begin += plan.batch)
         add_boxes(plan, fine, coarse, begin, std::min(begin + plan.batch, last), begin > first,
                   gradient);
+}
+
+// [fine channel][32 coarse channels] -> the weight, neighbours in memory one after the other.
+void write_tap(const ConvGeometry& g, const float* sums, std::int64_t columns,
+               std::int64_t channels, float* weight) {
+    const std::int64_t stride = g.taps() * (g.transposed ? g.coarse_channels : g.fine_channels);
+    if (g.transposed) {
+        for (std::int64_t c = 0; c < channels; ++c)
+            std::copy_n(sums + c * tile_columns, columns, weight + c * stride);
+        return;
+    }
+    for (std::int64_t k = 0; k < columns; ++k)
+        for (std::int64_t c = 0; c < channels; ++c)
+            weight[k * stride + c] = sums[c * tile_columns + k];
 }
 
 // Adds the partial gradients of one (panel, block) and puts them in weight order.
@@ -284,10 +301,8 @@ void combine(const Plan& plan, std::int64_t group, std::int64_t at, const float*
             for (std::int64_t i = 0; i < block_sums; ++i)
                 total[i] += sums[chunk * plan.gradient_size() + i];
         for (const TileStep::Tap& tap : step.taps)
-            for (std::int64_t k = 0; k < columns; ++k)
-                for (std::int64_t c = 0; c < channels; ++c)
-                    grad_weight[g.weight_index(group, k0 + k, c0 + c, tap.number)] =
-                        total[(tap.slot * plan.strip.width + c) * tile_columns + k];
+            write_tap(g, total + tap.slot * plan.strip.width * tile_columns, columns, channels,
+                      grad_weight + g.weight_index(group, k0, c0, tap.number));
         sums += block_sums;
     }
 }

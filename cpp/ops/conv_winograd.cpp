@@ -22,13 +22,12 @@ namespace {
 
 constexpr std::int64_t fewest_channels = 16;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
-constexpr std::int64_t fewest_tiles = 28;  // of a block: two register blocks
-constexpr std::int64_t phase_cost = 4;  // moving a frequency, in floats of the weight that are read
-constexpr std::int64_t cached_source = 256 * 1024;       // floats of a block's frequencies
+constexpr std::int64_t fewest_tiles = 28,
+                       most_tiles = 56;  // of a block: two to four register blocks
+constexpr std::int64_t most_slices = 8;
+constexpr std::int64_t cached_source = 144 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
-constexpr std::int64_t most_tiles = 112,
-                       most_slices = 8;      // source tiles, target slices of a block
-constexpr std::int64_t product_tiles = 56;   // multiplied before they are transformed back
+constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 
 struct Plan {
@@ -41,12 +40,11 @@ struct Plan {
     bool past_cache;
 };
 
-// The products of target tiles [first, first + count) of a block, for one frequency and panel.
+// The products of a block's tiles for one frequency and panel.
 void multiply(const Plan& plan, const TileBlock& block, const WinogradFrequencies& source,
-              int frequency, std::int64_t panel, std::int64_t first, std::int64_t count,
-              float* products) {
+              int frequency, std::int64_t panel, float* products) {
     WinogradProduct product{};
-    product.source = source.data + frequency * source.stride + first * strip_block;
+    product.source = source.data + frequency * source.stride;
     product.block_stride = source.block_stride;
     product.tap_stride = block.tiles * strip_block;
     product.depth_taps = plan.tiles.depth_taps;
@@ -54,7 +52,7 @@ void multiply(const Plan& plan, const TileBlock& block, const WinogradFrequencie
     product.weight = plan.weight.at(panel, frequency);
     product.next_weight = plan.weight.stride();
     product.target = products;
-    product.tiles = count;
+    product.tiles = block.target_tiles();
     product.whole_panel = plan.pass.target.channels - panel * plan.width > plan.width / 2;
     winograd_product_kernels().product(product);
 }
@@ -91,20 +89,18 @@ void transform_back(const Plan& plan, const TileBlock& block, const float* produ
 void run_block(const Plan& plan, const TileBlock& block) {
     const std::int64_t channels = plan.pass.source.channels;
     const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
-    const std::int64_t targets = block.target_tiles(), part = even_part(targets, product_tiles);
-    const std::int64_t stride = frequency_stride(part * plan.width);
+    const std::int64_t targets = block.target_tiles();
+    const std::int64_t stride = frequency_stride(targets * plan.width);
     const std::int64_t source_size = frequencies_size(sources, channels);
     Workspace<float> memory(source_size + winograd_frequencies * stride);
     const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
     float* products = memory.data() + source_size;
     transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);
-    for (std::int64_t panel = 0; panel < plan.weight.panels(); ++panel)
-        for (std::int64_t first = 0; first < targets; first += part) {
-            const std::int64_t count = std::min(part, targets - first);
-            for (int f = 0; f < winograd_frequencies; ++f)
-                multiply(plan, block, source, f, panel, first, count, products + f * stride);
-            transform_back(plan, block, products, stride, panel, first, count);
-        }
+    for (std::int64_t panel = 0; panel < plan.weight.panels(); ++panel) {
+        for (int f = 0; f < winograd_frequencies; ++f)
+            multiply(plan, block, source, f, panel, products + f * stride);
+        transform_back(plan, block, products, stride, panel, 0, targets);
+    }
 }
 
 // One block, which may be large, in three phases.
@@ -122,7 +118,7 @@ void run_phases(const Plan& plan, const TileBlock& block) {
     });
     parallel_for(winograd_frequencies * panels, [&](std::int64_t task) {
         const std::int64_t f = task / panels, panel = task % panels;
-        multiply(plan, block, source, static_cast<int>(f), panel, 0, targets,
+        multiply(plan, block, source, static_cast<int>(f), panel,
                  products.data() + (panel * winograd_frequencies + f) * stride);
     });
     parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
@@ -145,8 +141,9 @@ bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& ti
     tiles = cut_tiles(phase, batch, slices, phase_budget / both);
     const std::int64_t all = tiles.count * slices;
     const std::int64_t wanted = std::max(fewest_tiles, divide_up(all, enough_units));
-    const WinogradTiles own = cut_tiles(phase, batch, most_slices,
-                                        std::min({cached_source / tile_size, most_tiles, wanted}));
+    const WinogradTiles own = cut_tiles(
+        phase, batch, most_slices,
+        std::min(std::clamp(cached_source / tile_size, fewest_tiles, most_tiles), wanted));
     const std::int64_t weight_size = winograd_frequencies * own.depth_taps * sources * targets;
     const bool few = own.units() < fewest_units;
     if (few || own.units() * weight_size > phase_cost * all * both) return true;
@@ -155,9 +152,9 @@ bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& ti
 }
 
 void run(const Pass& pass, const GatherPhase& phase) {
+    if (pass.geometry.batch * pass.target.pixels() == 0) return;
     WinogradTiles tiles;
     const bool phases = choose_phases(pass, phase, tiles);
-    if (tiles.count * tiles.slices == 0) return;
     const WinogradWeight weight(pass, phase);
     const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
     Workspace<float> bias(weight.panels() * width);

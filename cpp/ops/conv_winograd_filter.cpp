@@ -29,7 +29,8 @@ void copy_tap(const Pass& pass, std::int64_t tap, std::int64_t target, std::int6
     const std::int64_t target_step = pass.weight_index(0, 1, 0, 0) - pass.weight_index(0, 0, 0, 0);
     const std::int64_t source_step = pass.weight_index(0, 0, 1, 0) - pass.weight_index(0, 0, 0, 0);
     if (source_step == 1) {
-        transpose_kernels<float>().matrix(weight, target_step, taps, width, sources, targets, false);
+        transpose_kernels<float>().matrix(weight, target_step, taps, width, sources, targets,
+                                          false);
         return;
     }
     for (std::int64_t s = 0; s < sources; ++s)

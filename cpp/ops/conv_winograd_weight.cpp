@@ -17,7 +17,7 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t enough_chunks = 16;
-constexpr std::int64_t cached_block = 256 * 1024;        // floats of a block's frequencies
+constexpr std::int64_t cached_block = 192 * 1024;        // floats of a block's frequencies
 constexpr std::int64_t cached_gradient = 300 * 1024;     // floats of a partial gradient
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
 constexpr std::int64_t most_tiles = 112, most_slices = 8;

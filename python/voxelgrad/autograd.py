@@ -27,6 +27,10 @@ Node: TypeAlias = "Function | Tensor"
 """What an edge points to: the op that made an input, or the leaf tensor that gets a gradient."""
 
 
+Arrive: TypeAlias = "Callable[[Tensor, Array, bool], None]"
+"""What happens to a leaf's gradient; the flag says whether nobody else holds it."""
+
+
 class Function:
     """An operation with its gradient; the instance of one call is a node of the graph.
 
@@ -147,6 +151,8 @@ class Function:
         if not recorded:
             return wrap(output, None)
         self.hooks = None
+        if mode.recorded is not None:
+            mode.recorded.append(self)
         return wrap(output, self)
 
     def input_name(self, index: int) -> str:
@@ -203,16 +209,45 @@ def run_backward(root: Tensor, grad: Any = None) -> None:
             "differentiate; it was computed under no_grad(), detached, or from tensors without "
             "requires_grad=True"
         )
-    gradient = _first_gradient(root, grad)
-    start: Node = root if root.node is None else root.node
+    _propagate(root, [_first_gradient(root, grad)], grad is None, _accumulate)
+
+
+def gradients_of(root: Tensor, grad: Array, leaves: list[Tensor | None]) -> list[Array | None]:
+    """Return the gradients of ``root`` with respect to ``leaves``, and free its graph.
+
+    No ``.grad`` changes and no hooks of leaves run.
+    """
+    arrived: dict[Tensor, Array] = {}
+
+    def collect(leaf: Tensor, gradient: Array, is_owned: bool) -> None:
+        arrived[leaf] = gradient
+
+    _propagate(root, [_first_gradient(root, grad)], False, collect)
+    return [None if leaf is None else arrived.get(leaf) for leaf in leaves]
+
+
+def leaves_of(root: Tensor) -> tuple[list[Tensor], list[Function]]:
+    """Return what gradients of ``root`` would go to: the leaves, and the nodes on the way."""
+    nodes = list(_count_uses(_node_of(root)))
+    return (
+        [node for node in nodes if isinstance(node, Tensor)],
+        [node for node in nodes if isinstance(node, Function)],
+    )
+
+
+def _node_of(tensor: Tensor) -> Node:
+    return tensor if tensor.node is None else tensor.node
+
+
+def _propagate(root: Tensor, first: list[Array], is_owned: bool, arrive: Arrive) -> None:
+    """Run the nodes below ``root``; ``first``, its gradient in a list, is taken out of it."""
+    start = _node_of(root)
     uses = _count_uses(start)
-    pending = {start: gradient}
-    owned = set() if grad is not None else {start}
+    pending = {start: first.pop()}
+    owned = {start} if is_owned else set()
     ready = [start]
-    del gradient
     while ready:
-        node = ready.pop()
-        _run_node(node, uses, pending, owned, ready)
+        _run_node(ready.pop(), uses, pending, owned, ready, arrive)
 
 
 def _first_gradient(root: Tensor, grad: Any) -> Array:
@@ -272,16 +307,17 @@ def _run_node(
     pending: dict[Node, Array],
     owned: set[Node],
     ready: list[Node],
+    arrive: Arrive,
 ) -> None:
     """Send the finished gradient of ``node`` one step further."""
     gradient = pending.pop(node)
     is_owned = node in owned
+    if isinstance(node, Tensor):
+        arrive(node, gradient, is_owned)
+        return
     if node.hooks:
         gradient = _run_hooks(node.hooks, gradient)
         is_owned = False
-    if isinstance(node, Tensor):
-        _accumulate(node, gradient, is_owned)
-        return
     node.can_overwrite = is_owned
     gradients = node.backward(gradient)
     del gradient
@@ -346,6 +382,9 @@ def _run_hooks(hooks: list[Callable[[Tensor], Tensor | None]], gradient: Array) 
 
 def _accumulate(leaf: Tensor, gradient: Array, is_owned: bool) -> None:
     """Add ``gradient`` to ``leaf.grad``; the first one becomes its buffer."""
+    if leaf.hooks:
+        gradient = _run_hooks(leaf.hooks, gradient)
+        is_owned = False
     if gradient.shape != leaf.data.shape:
         raise RuntimeError(
             f"backward: a gradient of shape {gradient.shape} arrived at a tensor of shape "

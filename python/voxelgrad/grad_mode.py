@@ -6,16 +6,25 @@ import threading
 from collections.abc import Callable
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class _Mode(threading.local):
-    """Whether this thread records operations."""
+    """What this thread does with operations.
+
+    Attributes:
+        enabled: Whether they are recorded for ``backward``.
+        recorded: Where their nodes are listed too, if somebody wants to know them.
+        repeats: Whether they run for a second time, in ``checkpoint``: then nothing but their
+            results may change.
+    """
 
     enabled = True
+    recorded: list[Any] | None = None
+    repeats = False
 
 
 mode = _Mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from voxelgrad import nn
+from voxelgrad import nn, ops
 from voxelgrad.nn.arguments import at_least
 from voxelgrad.nn.conv import Convolution, TransposedConvolution
 from voxelgrad.nn.norm import normalise
@@ -50,7 +50,8 @@ def make_activation(activation: str) -> nn.Module:
 class ConvBlock(nn.Module):
     """Twice (convolution 3, norm, activation): (N, *spatial, C) -> (N, *spatial', features).
 
-    The convolutions are padded by 1 and have a bias only where no norm follows.
+    Several inputs are joined along the channels first; C is what they have together. The
+    convolutions are padded by 1 and have a bias only where no norm follows.
 
     Args:
         in_channels: C.
@@ -78,10 +79,20 @@ class ConvBlock(nn.Module):
         self.norm2 = make_norm(norm, features)
         self.activation2 = make_activation(activation)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Return the features, (N, *spatial', features)."""
-        hidden = normalise(self.norm1, self.activation1, self.conv1(input))
-        return normalise(self.norm2, self.activation2, self.conv2(hidden))
+        # Nested, and joined here: an array that has a name lives until the block is through.
+        return normalise(
+            self.norm2,
+            self.activation2,
+            self.conv2(
+                normalise(
+                    self.norm1,
+                    self.activation1,
+                    self.conv1(ops.concat(inputs) if len(inputs) > 1 else inputs[0]),
+                )
+            ),
+        )
 
 
 def choose(owner: str, name: str, value: object, choices: tuple[object, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from voxelgrad import nn, ops
+from voxelgrad import nn
 from voxelgrad.models.blocks import (
     ACTIVATIONS,
     CONVOLUTIONS,
@@ -115,7 +115,8 @@ class UNet(Model):
             skips.append(hidden)
             hidden = level(self.pool(hidden))
         for upsample, level in zip(self.upsample, self.decoder, strict=True):
-            hidden = level(ops.concat([skips.pop(), upsample(hidden)]))
+            hidden = upsample(hidden)
+            hidden = level(skips.pop(), hidden)
         return self.head(hidden)
 
     def _check(self, input: Tensor) -> None:

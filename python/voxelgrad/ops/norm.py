@@ -10,6 +10,7 @@ import numpy as np
 
 from voxelgrad.autograd import Function
 from voxelgrad.dtypes import parameter_dtype
+from voxelgrad.grad_mode import mode
 from voxelgrad.ops._arguments import Shape, as_finite, as_ints, check_parameter
 from voxelgrad.tensor import Array, Tensor
 
@@ -137,7 +138,7 @@ class BatchNorm(_Norm):
         self.backend.batch_norm_forward(
             input, weight, bias, output, mean, invstd, self.eps, self.activation, self.alpha
         )
-        if self.running_mean is not None:
+        if self.running_mean is not None and not mode.repeats:
             self.backend.batch_norm_update(
                 mean,
                 invstd,

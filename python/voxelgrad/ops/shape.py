@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from voxelgrad.autograd import Function
+from voxelgrad.autograd import Function, restore
 from voxelgrad.ops._arguments import Shape, as_axis, as_ints, as_tensor
 from voxelgrad.tensor import Array, Tensor
 
@@ -77,9 +77,13 @@ class Transpose(Function):
 
 
 class Concat(Function):
-    """Tensors joined along one axis."""
+    """Tensors joined along one axis.
 
-    __slots__ = ("axis", "output_shape", "shapes")
+    Where one of them can be rebuilt, so can the result: the others are kept for that, which is less
+    than keeping the result.
+    """
+
+    __slots__ = ("axis", "can_rebuild", "output_shape", "shapes")
     op = "concat"
     input_names = ("tensors",)
 
@@ -106,8 +110,19 @@ class Concat(Function):
         self.output_shape = (*first[:axis], length, *first[axis + 1 :])
 
     def forward(self, *inputs: Array) -> Array:
-        output: Array = self.backend.empty(self.output_shape, inputs[0].dtype)
-        self.backend.concat(list(inputs), output, self.axis)
+        kept = tuple(self.keep(index, array) for index, array in enumerate(inputs))
+        self.can_rebuild = any(isinstance(one, Function) for one in kept)
+        if self.can_rebuild:
+            self.saved = kept
+        return self._joined(list(inputs))
+
+    def rebuild(self) -> Array:
+        assert self.saved is not None
+        return self._joined([restore(kept) for kept in self.saved])
+
+    def _joined(self, arrays: list[Array]) -> Array:
+        output: Array = self.backend.empty(self.output_shape, arrays[0].dtype)
+        self.backend.concat(arrays, output, self.axis)
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:

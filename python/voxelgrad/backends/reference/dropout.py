@@ -12,17 +12,20 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 def _uniform(seed: int, count: int) -> Array:
-    """Return ``count`` numbers in [0, 1): splitmix64 of seed + (i + 1) * golden ratio.
+    """Return ``count`` numbers in [0, 1), two from each splitmix64 of seed + (i + 1) * golden.
+
+    The upper 24 bits of its lower half make the first, those of its upper half the second.
 
     Source: G. L. Steele, D. Lea, C. H. Flood, Fast splittable pseudorandom number generators, 2014.
     """
-    counter = np.arange(1, count + 1, dtype=np.uint64)
+    counter = np.arange(1, (count + 1) // 2 + 1, dtype=np.uint64)
     z = np.uint64(seed % 2**64) + counter * np.uint64(_GOLDEN)
     z = (z ^ (z >> np.uint64(30))) * _FIRST
     z = (z ^ (z >> np.uint64(27))) * _SECOND
     z = z ^ (z >> np.uint64(31))
-    result: Array = (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
-    return result
+    halves = np.stack([z & np.uint64(2**32 - 1), z >> np.uint64(32)], axis=1)
+    result: Array = (halves >> np.uint64(8)).astype(np.float64) * 2.0**-24
+    return result.reshape(-1)[:count]
 
 
 def dropout(input: Array, output: Array, p: float, seed: int) -> None:

@@ -1,0 +1,90 @@
+#include "kernels/conv_planar.hpp"
+
+#include "kernels/turn.hpp"
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+constexpr int registers = lanes == 16 ? 31 : 15;  // beside the broadcast weight
+constexpr int most_vectors = 8;
+
+// Vectors of pixels whose source and sums fit into the registers.
+constexpr int vectors_for(int channels) {
+    const int fit = registers / (channels + 1);
+    return fit < most_vectors ? fit : most_vectors;
+}
+
+// One vector a channel -> the first `pixels` of its pixels.
+template <int channels>
+[[gnu::always_inline]] inline void store_pixels(const Vec* sums, float* output,
+                                                std::int64_t output_stride, std::int64_t pixels) {
+    float tile[channels * lanes];
+    for (int k = 0; k < channels; ++k) store(tile + k * lanes, sums[k]);
+    if constexpr (channels > 1 && lanes > 4)
+        if (output_stride == channels && pixels >= lanes)
+            return turn_to_rows<channels>(tile, lanes, output);
+    for (std::int64_t p = 0; p < lanes && p < pixels; ++p)
+        for (int k = 0; k < channels; ++k) output[p * output_stride + k] = tile[k * lanes + p];
+}
+
+template <int channels, int vectors>
+[[gnu::noinline]] void block(const ConvRow& row, std::int64_t first) {
+    Vec sums[vectors][channels];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v)
+#pragma GCC unroll 8
+        for (int k = 0; k < channels; ++k) sums[v][k] = splat(row.bias[k]);
+
+    const float* weight = row.weight;
+    const float* plane = row.strip + first;
+    for (std::int64_t c = 0; c < row.source_channels; ++c, plane += row.block_stride)
+        for (std::int64_t tap = 0; tap < row.taps; ++tap, weight += channels) {
+            const float* source = plane + row.tap_offset[tap];
+            Vec x[vectors];
+#pragma GCC unroll 8
+            for (int v = 0; v < vectors; ++v) x[v] = load(source + v * lanes);
+#pragma GCC unroll 8
+            for (int k = 0; k < channels; ++k) {
+                const Vec w = splat(weight[k]);
+#pragma GCC unroll 8
+                for (int v = 0; v < vectors; ++v) sums[v][k] += x[v] * w;
+            }
+        }
+
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; ++v) {
+        const std::int64_t at = first + v * lanes;
+        store_pixels<channels>(sums[v], row.output + at * row.output_stride, row.output_stride,
+                               row.pixels - at);
+    }
+}
+
+template <int channels, int vectors = vectors_for(channels)>
+[[gnu::always_inline]] inline void block_of(int count, const ConvRow& row, std::int64_t first) {
+    if constexpr (vectors > 1)
+        if (count < vectors) return block_of<channels, vectors - 1>(count, row, first);
+    block<channels, vectors>(row, first);
+}
+
+// Cuts the row into equal blocks of vectors, so that none is left with few.
+template <int channels>
+void row_of(const ConvRow& row) {
+    constexpr int most = vectors_for(channels);
+    const int vectors = (row.pixels + lanes - 1) / lanes, blocks = (vectors + most - 1) / most;
+    for (int b = 0; b < blocks; ++b) {
+        const int begin = b * vectors / blocks, end = (b + 1) * vectors / blocks;
+        block_of<channels>(end - begin, row, begin * lanes);
+    }
+}
+
+void row(const ConvRow& row) {
+    constexpr void (*rows[])(const ConvRow&) = {row_of<1>, row_of<2>, row_of<3>, row_of<4>,
+                                                row_of<5>, row_of<6>, row_of<7>, row_of<8>};
+    rows[row.output_channels - 1](row);
+}
+
+}  // namespace
+
+extern const ConvPlanarKernels conv_planar = {row};
+
+}  // namespace voxelgrad::VOXELGRAD_ISA

@@ -1,0 +1,63 @@
+"""Winograd convolution cuts its tiles into blocks: no result depends on where the cuts fall.
+
+With many channels the tiles go through memory in batches, and the sums of the weight gradient are
+continued from batch to batch; these shapes need two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from voxelgrad.backends import cpu
+
+Array = NDArray[np.float32]
+IMAGES, SIZE, CHANNELS = 5, 60, 256
+ONE = (1, 1)
+
+
+@pytest.fixture(params=cpu.isa_names(), autouse=True)
+def winograd(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = cpu.isa_name()
+    cpu.set_isa(request.param)
+    cpu.set_conv_algorithm("winograd")
+    yield
+    cpu.set_conv_algorithm("")
+    cpu.set_isa(before)
+
+
+def normal(*shape: int) -> Array:
+    return np.random.default_rng(11).standard_normal(shape, np.float32)
+
+
+def weight_gradient(images: Array, grad: Array) -> Array:
+    result = np.empty((CHANNELS, 3, 3, CHANNELS), np.float32)
+    cpu.conv_backward_weight(grad, images, result, None, ONE, ONE, ONE, 1)
+    return result
+
+
+def test_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
+    images, weight = normal(IMAGES, SIZE, SIZE, CHANNELS), normal(CHANNELS, 3, 3, CHANNELS)
+    together, alone = np.empty_like(images), np.empty_like(images[:1])
+    for run in (
+        lambda x, y: cpu.conv_forward(x, weight, None, y, ONE, ONE, ONE, 1),
+        lambda x, y: cpu.conv_backward_data(x, weight, y, ONE, ONE, ONE, 1),
+    ):
+        run(images, together)
+        for i in (0, IMAGES // 2, IMAGES - 1):
+            run(images[i : i + 1], alone)
+            np.testing.assert_array_equal(together[i], alone[0])
+
+
+@pytest.mark.parametrize("image", [0, IMAGES // 2, IMAGES - 1])
+def test_every_image_reaches_the_weight_gradient(image: int) -> None:
+    """One pixel of one tile: all other products are zero, so the sums are the same bit for bit."""
+    images = np.zeros((IMAGES, SIZE, SIZE, CHANNELS), np.float32)
+    grad = normal(IMAGES, SIZE, SIZE, CHANNELS)
+    images[image, 14, 21] = normal(CHANNELS)
+    alone = weight_gradient(images[image : image + 1], grad[image : image + 1])
+    assert np.count_nonzero(alone) == alone.size
+    np.testing.assert_array_equal(weight_gradient(images, grad), alone)
