@@ -94,6 +94,8 @@ def test_models_train_and_infer(name: str, tmp_path: Path) -> None:
     assert (training["run"], inference["run"]) == ("training", "inference")
     assert training["flops"] == 3 * inference["flops"] > 0
     assert training["contenders"]["voxelgrad"]["peak_bytes"] > 0
+    for row in (training, inference):
+        assert set(row["contenders"]) == {"voxelgrad", "voxelgrad compiled"} and not row["ratios"]
 
 
 def test_torch_takes_part_with_default_and_best_settings(shapes: str, tmp_path: Path) -> None:

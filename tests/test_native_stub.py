@@ -18,7 +18,8 @@ def _stub_signatures() -> dict[str, list[str]]:
 
 
 def _native_signatures() -> dict[str, list[str]]:
-    names = [name for name in dir(_cpu) if not name.startswith("__")]
+    functions = {name: value for name, value in vars(_cpu).items() if not isinstance(value, type)}
+    names = [name for name in functions if not name.startswith("__")]
     # A signature such as "name(first: type, second: type) -> type" leads every docstring.
     return {name: re.findall(r"[(,] ?(\w+): ", _signature(name)) for name in names}
 

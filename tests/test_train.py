@@ -79,6 +79,29 @@ def assert_same_bits(first: train.Learner, second: train.Learner) -> None:
     )
 
 
+@pytest.mark.parametrize("size", [8, 7])
+def test_compiled_training_ends_in_the_same_bits(size: int) -> None:
+    def run(compile: bool) -> train.Learner:
+        vg.manual_seed(5)
+        model = vg.models.UNet(2, 2, features=(4, 6))  # pads images of 7 x 7
+        images = np.random.default_rng(0).standard_normal((7, size, size, 2), dtype=np.float32)
+        data = ArrayDataset(images, (images[..., 0] > 0).astype(np.int64))
+        optimizer = optim.AdamW(model.parameters(), 0.01)
+        learner = train.Learner(
+            model, data, nn.DiceCELoss(), optimizer, clip_norm=0.5, batch_size=3, compile=compile
+        )
+        learner.fit(2)
+        return learner
+
+    assert_same_bits(run(False), run(True))
+
+
+def test_compiled_training_stops_at_a_loss_that_is_not_finite() -> None:
+    learner = make_learner(compile=True, lr=1e30)
+    with pytest.raises(train.NonFiniteError, match="training stopped at step"):
+        learner.fit(3)
+
+
 class StopWhileValidating(train.Callback):
     """Presses Ctrl-C after the last step of an epoch."""
 

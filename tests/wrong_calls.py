@@ -49,7 +49,7 @@ def record_calls() -> dict[str, list[Call]]:
 
 
 def add_calls_of_no_op(calls: dict[str, list[Call]]) -> None:
-    """Add calls of functions on lists of arrays, of cast, and of what only rebuilds."""
+    """Add calls of functions on lists of arrays, of formats, of what rebuilds or is compiled."""
 
     def arrays() -> list[np.ndarray]:
         return [np.ones(3, np.float32), np.ones((2, 5), np.float32)]
@@ -62,9 +62,12 @@ def add_calls_of_no_op(calls: dict[str, list[Call]]) -> None:
     calls["all_finite"] = [(one[0],)]
     narrow = np.zeros(3, ml_dtypes.bfloat16)
     calls["cast"] = [(one[0], narrow), (narrow, one[0])]
-    image, affine, statistics = np.ones((2, 5, 6)), np.ones(6), np.ones((2, 3))
-    norm = (image, affine, affine, statistics, statistics, image)
-    calls["group_norm_apply"] = [(*(a.astype(np.float32) for a in norm), "relu", 0.0)]
+    weight, channels = one[1], [np.ones(2, np.float32) for _ in range(6)]
+    calls["fill"] = [(one[1], 2.0)]
+    images, rows = (np.ones((2, 3, 4), np.float32) for _ in range(2)), np.ones((2, 2), np.float32)
+    affine = [np.ones(4, np.float32) for _ in range(2)]
+    calls["group_norm_apply"] = [(next(images), *affine, rows, rows + 1, next(images), "relu", 0.0)]
+    calls["batch_norm_fold"] = [(weight, *channels[:5], two[1], channels[5], 1e-5)]
 
 
 def _resized(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

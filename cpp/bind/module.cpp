@@ -1,5 +1,6 @@
 // The native module: flat functions on arrays, outputs given by the caller. One line a function.
 #include "bind/casters.hpp"
+#include "bind/plan.hpp"
 #include "core/isa.hpp"
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
@@ -15,6 +16,7 @@
 #include "ops/focal.hpp"
 #include "ops/interpolate.hpp"
 #include "ops/limits.hpp"
+#include "ops/mean_loss.hpp"
 #include "ops/norm.hpp"
 #include "ops/optim.hpp"
 #include "ops/pointwise_loss.hpp"
@@ -43,10 +45,11 @@ py::dict memory_statistics() {
     return py::dict("in_use"_a = s.in_use, "cached"_a = s.cached, "peak_in_use"_a = s.peak_in_use);
 }
 
-// The GIL is released after the arguments have been cast.
+// The GIL is released after the arguments have been cast. Plans can record the function.
 template <class Function, class... Names>
 void def(py::module_& m, const char* name, Function function, Names... names) {
     m.def(name, function, py::call_guard<py::gil_scoped_release>(), names...);
+    vg::remember(name, function);
 }
 
 void define_runtime(py::module_& m) {
@@ -80,6 +83,7 @@ template <class T>
 void define_arithmetic(py::module_& m) {
     def(m, "binary_forward", vg::binary_forward<T>, "kind"_a, "a"_a, "b"_a, "output"_a);
     def(m, "broadcast_to", vg::broadcast_to<T>, "input"_a, "output"_a, "scale"_a);
+    def(m, "fill", vg::fill<T>, "output"_a, "value"_a);
     def(m, "reduce_sum", vg::reduce_sum<T, T>, "input"_a, "output"_a, "scale"_a);
 }
 
@@ -99,21 +103,31 @@ void define_loss(py::module_& m) {
     def(m, "cross_entropy_forward", vg::cross_entropy_forward, "logits"_a, "labels"_a,
         "class_weight"_a, "log_sum_exp"_a, "totals"_a, "ignore_index"_a);
     def(m, "cross_entropy_backward", vg::cross_entropy_backward, "logits"_a, "labels"_a,
-        "class_weight"_a, "log_sum_exp"_a, "grad_logits"_a, "ignore_index"_a, "grad_scale"_a);
+        "class_weight"_a, "log_sum_exp"_a, "totals"_a, "grad_output"_a, "grad_logits"_a,
+        "ignore_index"_a);
     def(m, "focal_forward", vg::focal_forward, "logits"_a, "labels"_a, "class_weight"_a, "totals"_a,
         "gamma"_a, "ignore_index"_a);
     def(m, "focal_backward", vg::focal_backward, "logits"_a, "labels"_a, "class_weight"_a,
-        "grad_logits"_a, "gamma"_a, "ignore_index"_a, "grad_scale"_a);
+        "totals"_a, "grad_output"_a, "grad_logits"_a, "gamma"_a, "ignore_index"_a);
     def(m, "bce_with_logits_forward", vg::bce_with_logits_forward, "logits"_a, "targets"_a,
         "totals"_a, "pos_weight"_a);
     def(m, "bce_with_logits_backward", vg::bce_with_logits_backward, "logits"_a, "targets"_a,
-        "grad_logits"_a, "pos_weight"_a, "grad_scale"_a);
+        "totals"_a, "grad_output"_a, "grad_logits"_a, "pos_weight"_a);
     def(m, "distance_forward", vg::distance_forward, "kind"_a, "input"_a, "target"_a, "totals"_a);
-    def(m, "distance_backward", vg::distance_backward, "kind"_a, "input"_a, "target"_a,
-        "grad_input"_a, "grad_scale"_a);
+    def(m, "distance_backward", vg::distance_backward, "kind"_a, "input"_a, "target"_a, "totals"_a,
+        "grad_output"_a, "grad_input"_a);
     def(m, "dice_sums", vg::dice_sums, "probabilities"_a, "labels"_a, "sums"_a, "ignore_index"_a);
+    def(m, "dice_score", vg::dice_score, "sums"_a, "dice"_a, "denominator"_a, "output"_a,
+        "smooth"_a, "include_background"_a);
+    def(m, "dice_coefficients", vg::dice_coefficients, "dice"_a, "denominator"_a, "grad_output"_a,
+        "coefficient_intersection"_a, "coefficient_sum"_a, "include_background"_a);
     def(m, "dice_backward", vg::dice_backward, "labels"_a, "coefficient_intersection"_a,
         "coefficient_sum"_a, "grad_probabilities"_a, "ignore_index"_a);
+}
+
+void define_mean_loss(py::module_& m) {
+    def(m, "mean_of_totals", vg::mean_of_totals, "op"_a, "totals"_a, "output"_a);
+    def(m, "check_probabilities", vg::check_probabilities, "op"_a, "targets"_a);
 }
 
 template <class T>
@@ -169,6 +183,13 @@ template <class Statistic>
 void define_running_statistics(py::module_& m) {
     def(m, "batch_norm_update", vg::batch_norm_update<Statistic>, "mean"_a, "invstd"_a,
         "running_mean"_a, "running_var"_a, "count"_a, "momentum"_a, "eps"_a);
+    def(m, "batch_norm_invstd", vg::batch_norm_invstd<Statistic>, "variance"_a, "invstd"_a,
+        "eps"_a);
+}
+
+void define_norm_fold(py::module_& m) {
+    def(m, "batch_norm_fold", vg::batch_norm_fold, "weight"_a, "bias"_a, "norm_weight"_a,
+        "norm_bias"_a, "mean"_a, "variance"_a, "folded_weight"_a, "folded_bias"_a, "eps"_a);
 }
 
 template <class T>
@@ -254,6 +275,7 @@ PYBIND11_MODULE(_cpu, m) {
     define_cast(m);
     define_softmax(m);
     define_loss(m);
+    define_mean_loss(m);
     define_optim(m);
     define_conv<float>(m);
     define_conv<vg::bf16>(m);
@@ -262,4 +284,6 @@ PYBIND11_MODULE(_cpu, m) {
     define_running_statistics<double>(m);
     define_norm<float>(m);
     define_norm<vg::bf16>(m);
+    define_norm_fold(m);
+    vg::define_plan(m);
 }

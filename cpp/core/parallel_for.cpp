@@ -4,11 +4,13 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/check.hpp"
 
@@ -19,8 +21,10 @@
 namespace voxelgrad {
 namespace {
 
-// Some 20 to 50 microseconds: longer than the gap between two ops of a network.
-constexpr int spin_rounds = 2000;
+// How long a thread that waits stays awake: longer than the gap between two ops of a network, also
+// when Python runs in between. Waking a thread costs more than many an op.
+constexpr std::chrono::microseconds awake_time{200};
+constexpr int rounds_between_looks = 64;  // at the clock
 constexpr std::uint64_t remaining_mask = 0xFFFFFFFFu;
 constexpr int max_threads = 1024;
 
@@ -35,10 +39,13 @@ void pause_briefly() {
 // Spins a little, then sleeps, until `value` differs from `old`.
 template <class T>
 void wait_for_change(const std::atomic<T>& value, T old) {
-    for (int round = 0; round < spin_rounds; ++round) {
-        if (value.load(std::memory_order_acquire) != old) return;
-        pause_briefly();
-    }
+    const auto start = std::chrono::steady_clock::now();
+    do {
+        for (int round = 0; round < rounds_between_looks; ++round) {
+            if (value.load(std::memory_order_acquire) != old) return;
+            pause_briefly();
+        }
+    } while (std::chrono::steady_clock::now() - start < awake_time);
     value.wait(old, std::memory_order_acquire);
 }
 
@@ -56,7 +63,8 @@ struct Pool {
     std::mutex error_lock;
     std::exception_ptr error;
     std::int64_t error_chunk = 0;
-    int workers = 0;
+    std::vector<pthread_t> workers;
+    int caller_cpu = -1;  // where the last caller ran
 };
 
 std::atomic<int> requested_threads{0};
@@ -134,10 +142,34 @@ void run_serially(std::int64_t count, detail::ChunkFunction function, void* cont
     for (std::int64_t chunk = 0; chunk < count; ++chunk) function(context, chunk);
 }
 
+// A woken thread may be put on the processor of the thread that wakes it, where it waits its turn
+// for milliseconds while another processor idles. So the workers are kept off the caller's.
+void keep_off_this_cpu(Pool& pool) {
+    const int cpu = sched_getcpu();
+    if (cpu == pool.caller_cpu) return;
+    pool.caller_cpu = cpu;
+    cpu_set_t others;
+    CPU_ZERO(&others);
+    if (cpu < 0 || sched_getaffinity(0, sizeof others, &others) != 0) return;
+    CPU_CLR(static_cast<std::size_t>(cpu), &others);
+    if (CPU_COUNT(&others) == 0) return;
+    for (const pthread_t worker : pool.workers)
+        pthread_setaffinity_np(worker, sizeof others, &others);
+}
+
+void start_workers(Pool& pool, int count) {
+    while (static_cast<int>(pool.workers.size()) < count) {
+        std::thread worker(worker_main, &pool, static_cast<int>(pool.workers.size()));
+        pool.workers.push_back(worker.native_handle());
+        worker.detach();
+        pool.caller_cpu = -1;
+    }
+}
+
 void publish(Pool& pool, int helpers, std::int64_t count, detail::ChunkFunction function,
              void* context) {
-    for (; pool.workers < helpers; ++pool.workers)
-        std::thread(worker_main, &pool, pool.workers).detach();
+    start_workers(pool, helpers);
+    keep_off_this_cpu(pool);
     pool.count = count;
     pool.function = function;
     pool.context = context;

@@ -106,7 +106,55 @@ void* take_cached(Cache& cache, std::size_t capacity) {
     return block;
 }
 
+// Small blocks that a thread keeps for its next workspaces.
+class Scratch {
+ public:
+    ~Scratch() { give_up(); }
+
+    void* take(std::size_t capacity) {
+        for (int i = count_ - 1; i >= 0; --i) {
+            const std::size_t available = header_of(blocks_[i])->capacity;
+            if (available < capacity || available > capacity + capacity / 4) continue;
+            void* const block = blocks_[i];
+            blocks_[i] = blocks_[--count_];
+            return block;
+        }
+        return nullptr;
+    }
+
+    void keep(void* block) {
+        if (count_ == most) {
+            pool_release(blocks_[0]);
+            blocks_[0] = blocks_[--count_];
+        }
+        blocks_[count_++] = block;
+    }
+
+    void give_up() {
+        while (count_ > 0) pool_release(blocks_[--count_]);
+    }
+
+ private:
+    static constexpr int most = 8;
+    void* blocks_[most];
+    int count_ = 0;
+};
+
+thread_local Scratch my_scratch;
+
 }  // namespace
+
+void* scratch_allocate(std::size_t bytes) {
+    void* const block = bytes < large_from ? my_scratch.take(rounded(bytes)) : nullptr;
+    return block == nullptr ? pool_allocate(bytes) : block;
+}
+
+void scratch_release(void* block, std::size_t bytes) noexcept {
+    if (bytes < large_from)
+        my_scratch.keep(block);
+    else
+        pool_release(block);
+}
 
 void* pool_allocate(std::size_t bytes) {
     const std::size_t capacity = rounded(bytes);
@@ -145,6 +193,7 @@ void pool_release(void* block) noexcept {
 }
 
 void pool_trim() {
+    my_scratch.give_up();
     Cache& shared = cache();
     std::map<std::size_t, std::vector<void*>> blocks;
     {

@@ -11,7 +11,7 @@
 namespace voxelgrad {
 
 struct PoolStatistics {
-    std::int64_t in_use;       // bytes in blocks that somebody holds
+    std::int64_t in_use;       // bytes in blocks that somebody holds, workspaces' spare ones too
     std::int64_t cached;       // bytes in blocks that wait to be handed out again
     std::int64_t peak_in_use;  // the largest in_use so far
 };
@@ -23,13 +23,19 @@ void pool_trim();  // gives all cached blocks back to the system
 PoolStatistics pool_statistics();
 void pool_reset_peak();
 
+// The same for memory that the thread which took it gives back soon: each thread keeps a few blocks
+// for itself, so that threads do not wait for each other.
+void* scratch_allocate(std::size_t bytes);
+void scratch_release(void* block, std::size_t bytes) noexcept;
+
 // Scratch memory of one kernel call.
 template <class T>
 class Workspace {
  public:
     explicit Workspace(std::int64_t count)
-        : data_(static_cast<T*>(pool_allocate(static_cast<std::size_t>(count) * sizeof(T)))) {}
-    ~Workspace() { pool_release(data_); }
+        : bytes_(static_cast<std::size_t>(count) * sizeof(T)),
+          data_(static_cast<T*>(scratch_allocate(bytes_))) {}
+    ~Workspace() { scratch_release(data_, bytes_); }
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
 
@@ -37,6 +43,7 @@ class Workspace {
     T& operator[](std::int64_t index) const { return data_[index]; }
 
  private:
+    std::size_t bytes_;
     T* data_;
 };
 

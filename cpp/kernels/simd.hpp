@@ -154,12 +154,20 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
 }
 #else
 [[gnu::always_inline]] inline Vec load_first(const float* p, int n) {
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#else
     Vec v{};
     std::memcpy(&v, p, static_cast<std::size_t>(n) * 4);
     return v;
+#endif
 }
 [[gnu::always_inline]] inline void store_first(float* p, Vec v, int n) {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+#else
     std::memcpy(p, &v, static_cast<std::size_t>(n) * 4);
+#endif
 }
 #endif
 

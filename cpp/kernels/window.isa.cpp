@@ -47,12 +47,28 @@ namespace {
 #endif
 }
 
-template <class T>
-[[gnu::always_inline]] inline void put(const WindowRow& row, T* p, Vec v) {
-    if (row.past_cache)
-        stream(p, v);
+// The first n lanes, as load_some and store_some.
+template <class Index>
+[[gnu::always_inline]] inline void store_some_indices(Index* p, IntVec v, int n) {
+    if (n == lanes) return store_index(p, v);
+    Index all[lanes];
+    store_index(all, v);
+    for (int lane = 0; lane < n; ++lane) p[lane] = all[lane];
+}
+template <class Index>
+[[gnu::always_inline]] inline IntVec load_some_indices(const Index* p, int n) {
+    if (n == lanes) return load_index(p);
+#if defined(__AVX512VL__)
+    const auto first = static_cast<__mmask16>((1u << n) - 1);
+    if constexpr (sizeof(Index) == 1)
+        return (IntVec)_mm512_maskz_cvtepu8_epi32(first, _mm_maskz_loadu_epi8(first, p));
     else
-        store(p, v);
+        return (IntVec)_mm512_maskz_loadu_epi32(first, p);
+#else
+    Index all[lanes] = {};
+    for (int lane = 0; lane < n; ++lane) all[lane] = p[lane];
+    return load_index(all);
+#endif
 }
 
 // Calls body(offset, place, weight) for every tap of a column's window. one_row: the outer list has
@@ -77,18 +93,20 @@ template <bool one_row = false, class Body>
 template <int vectors, class Body>
 [[gnu::always_inline]] inline void for_whole_pixels(const WindowRow& row, const Body& body) {
     for (std::int64_t column = row.begin; column < row.end; ++column)
-        body.template block<vectors>(column, 0);
+        body.template block<vectors>(column, 0, lanes);
 }
 
-// Calls body.block<vectors>(column, channel) until whole vectors are used up, then
-// body.channel(column, channel) for each that is left.
+// Calls body.block<vectors>(column, channel, n) for all channels; n < lanes for the last ones of a
+// column only.
 template <class Body>
 [[gnu::always_inline]] inline void for_parts_of_pixels(const WindowRow& row, const Body& body) {
     for (std::int64_t column = row.begin; column < row.end; ++column) {
         std::int64_t c = 0;
-        for (; c + 4 * lanes <= row.channels; c += 4 * lanes) body.template block<4>(column, c);
-        for (; c + lanes <= row.channels; c += lanes) body.template block<1>(column, c);
-        for (; c < row.channels; ++c) body.channel(column, c);
+        for (; c + 4 * lanes <= row.channels; c += 4 * lanes)
+            body.template block<4>(column, c, lanes);
+        for (; c + lanes <= row.channels; c += lanes) body.template block<1>(column, c, lanes);
+        const int left = static_cast<int>(row.channels - c);
+        if (left > 0) body.template block<1>(column, c, left);
     }
 }
 
@@ -115,7 +133,7 @@ struct MaxForward {
     Index* indices;
 
     template <int vectors>
-    [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c) const {
+    [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
         Vec best[vectors];
         IntVec place[vectors];
         for (int v = 0; v < vectors; ++v) {
@@ -124,7 +142,7 @@ struct MaxForward {
         }
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v) {
-                const Vec x = load_ahead(source + offset + c + v * lanes, lanes);
+                const Vec x = load_ahead(source + offset + c + v * lanes, n);
                 // x is greater or NaN, and no NaN came before.
                 const IntVec wins = ~(x <= best[v]) & (best[v] == best[v]);
                 best[v] = wins ? x : best[v];
@@ -133,22 +151,9 @@ struct MaxForward {
         });
         const std::int64_t at = column * row.channels + c;
         for (int v = 0; v < vectors; ++v) {
-            put(row, target + at + v * lanes, best[v]);
-            store_index(indices + at + v * lanes, place[v]);
+            put_some(target + at + v * lanes, best[v], n, row.past_cache);
+            store_some_indices(indices + at + v * lanes, place[v], n);
         }
-    }
-
-    void channel(std::int64_t column, std::int64_t c) const {
-        float best = -__builtin_inff();
-        std::int32_t place = first_place(row, column);
-        for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
-            const float x = to_float(source[offset + c]);
-            const bool wins = !(x <= best) && best == best;
-            best = wins ? x : best;
-            place = wins ? tap : place;
-        });
-        target[column * row.channels + c] = rounded_to<T>(best);
-        indices[column * row.channels + c] = static_cast<Index>(place);
     }
 };
 
@@ -160,25 +165,17 @@ struct MaxBackward {
     T* target;
 
     template <int vectors>
-    [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c) const {
+    [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
         Vec total[vectors] = {};
         for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v) {
                 const std::int64_t at = offset + c + v * lanes;
-                const IntVec chosen = load_index(indices + at) == IntVec{} + tap;
-                total[v] += (Vec)((IntVec)load_ahead(source + at, lanes) & chosen);
+                const IntVec chosen = load_some_indices(indices + at, n) == IntVec{} + tap;
+                total[v] += (Vec)((IntVec)load_ahead(source + at, n) & chosen);
             }
         });
         for (int v = 0; v < vectors; ++v)
-            put(row, target + column * row.channels + c + v * lanes, total[v]);
-    }
-
-    void channel(std::int64_t column, std::int64_t c) const {
-        float total = 0.0f;
-        for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
-            total += indices[offset + c] == tap ? to_float(source[offset + c]) : 0.0f;
-        });
-        target[column * row.channels + c] = rounded_to<T>(total);
+            put_some(target + column * row.channels + c + v * lanes, total[v], n, row.past_cache);
     }
 };
 
@@ -189,22 +186,14 @@ struct WeightedSum {
     T* target;
 
     template <int vectors>
-    [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c) const {
+    [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
         Vec total[vectors] = {};
         for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
             for (int v = 0; v < vectors; ++v)
-                total[v] += load_ahead(source + offset + c + v * lanes, lanes) * weight;
+                total[v] += load_ahead(source + offset + c + v * lanes, n) * weight;
         });
         for (int v = 0; v < vectors; ++v)
-            put(row, target + column * row.channels + c + v * lanes, total[v]);
-    }
-
-    void channel(std::int64_t column, std::int64_t c) const {
-        float total = 0.0f;
-        for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
-            total += to_float(source[offset + c]) * weight;
-        });
-        target[column * row.channels + c] = rounded_to<T>(total);
+            put_some(target + column * row.channels + c + v * lanes, total[v], n, row.past_cache);
     }
 };
 

@@ -1,8 +1,10 @@
 #include "ops/arithmetic.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <memory>
 
+#include "core/bf16.hpp"
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
@@ -204,6 +206,15 @@ void broadcast_to(View<const T> input, View<T> output, double scale) {
             bool past_cache) { kernels.scale(from, step, factor, to, count, past_cache); });
 }
 
+template <class T>
+void fill(View<T> output, double value) {
+    parallel_for_ranges(output.size(), grain, [&](std::int64_t begin, std::int64_t end) {
+        std::fill(output.data + begin, output.data + end, rounded_to<T>(static_cast<float>(value)));
+    });
+}
+
+template void fill(View<float>, double);
+template void fill(View<bf16>, double);
 template void binary_forward(const std::string&, View<const float>, View<const float>, View<float>);
 template void binary_forward(const std::string&, View<const bf16>, View<const bf16>, View<bf16>);
 template void broadcast_to(View<const float>, View<float>, double);

@@ -14,5 +14,8 @@ void binary_forward(const std::string& kind, View<const T> a, View<const T> b, V
 // output = scale * input, the axes of extent 1 expanded to those of output (as many axes).
 template <class T>
 void broadcast_to(View<const T> input, View<T> output, double scale);
+// output = value.
+template <class T>
+void fill(View<T> output, double value);
 
 }  // namespace voxelgrad

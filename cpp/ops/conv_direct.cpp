@@ -21,7 +21,6 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t strip_budget = 96 * 1024;  // floats: 384 KiB of the L2 cache
-constexpr std::int64_t enough_tasks = 32;         // fewer are cut further, by phases and panels
 
 // The weight of one phase: [group][panel][channel block][tap][channel][panel channel]. Where the
 // strip holds whole pixels, a run of taps counts as one tap of so many more channels.
@@ -58,6 +57,15 @@ bool streams(const Pass& pass, std::int64_t width) {
                            pass.target.channels);
 }
 
+// Boxes of a kernel with one tap share no pixels: rather than that several tasks fill the same
+// strip, there may be as many boxes as tasks.
+std::int64_t budget_of(const Pass& pass) {
+    const ConvGeometry& g = pass.geometry;
+    const std::int64_t channels = divide_up(pass.source.channels, strip_block) * strip_block;
+    const std::int64_t source = g.batch * pass.source.pixels() * channels;
+    return g.taps() > 1 ? strip_budget : std::min(strip_budget, source / enough_tasks(g));
+}
+
 Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
     const GatherPhase whole = merged(phases);
     const std::int64_t channels = pass.source.channels;
@@ -66,7 +74,7 @@ Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
     const std::int64_t width = planar ? pass.target.channels : conv_direct_kernels().panel;
     Plan plan{pass,
               whole,
-              plan_strip(whole, order, channels, strip_budget),
+              plan_strip(whole, order, channels, budget_of(pass)),
               planar ? conv_planar_kernels().row : conv_direct_kernels().row,
               width,
               0,
@@ -112,20 +120,28 @@ void pack_channels(const Plan& plan, std::int64_t weight_index, std::int64_t fir
         std::fill_n(out + c * plan.width + valid, plan.width - valid, 0.0f);
 }
 
-void pack_weight(const Plan& plan, const PhaseWeight& weight, float* packed) {
+void pack_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t at, float* packed) {
     const Pass& pass = plan.pass;
-    parallel_for(pass.geometry.groups * plan.panels, [&](std::int64_t at) {
-        const std::int64_t group = at / plan.panels, first = at % plan.panels * plan.width;
-        float* out = packed + weight.first + at * weight.panel_size;
-        for (std::int64_t start = 0; start < pass.source.channels; start += plan.strip.block) {
-            const std::int64_t channels = std::min(plan.strip.block, pass.source.channels - start);
-            for (const GatherTap& tap : weight.phase.taps) {
-                pack_channels(plan, pass.weight_index(group, first, start, tap.number), first,
-                              channels, out);
-                out += channels * plan.width;
-            }
+    const std::int64_t group = at / plan.panels, first = at % plan.panels * plan.width;
+    float* out = packed + weight.first + at * weight.panel_size;
+    for (std::int64_t start = 0; start < pass.source.channels; start += plan.strip.block) {
+        const std::int64_t channels = std::min(plan.strip.block, pass.source.channels - start);
+        for (const GatherTap& tap : weight.phase.taps) {
+            pack_channels(plan, pass.weight_index(group, first, start, tap.number), first, channels,
+                          out);
+            out += channels * plan.width;
         }
-    });
+    }
+}
+
+void pack_weight(const Plan& plan, const PhaseWeight& weight, float* packed) {
+    const ConvGeometry& g = plan.pass.geometry;
+    const std::int64_t panels = g.groups * plan.panels;
+    parallel_for_ranges(panels, divide_up(panels, enough_tasks(g)),
+                        [&](std::int64_t begin, std::int64_t end) {
+                            for (std::int64_t at = begin; at < end; ++at)
+                                pack_panel(plan, weight, at, packed);
+                        });
 }
 
 // Bias by panels, zeros where there is none.
@@ -205,7 +221,8 @@ void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
     plan.weight = weight.data();
     plan.bias = bias.data();
     const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * plan.panels;
-    const std::int64_t parts = std::clamp<std::int64_t>(divide_up(enough_tasks, tasks), 1, items);
+    const std::int64_t parts =
+        std::clamp<std::int64_t>(divide_up(enough_tasks(pass.geometry), tasks), 1, items);
     parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, task, parts); });
 }
 

@@ -21,7 +21,6 @@ namespace {
 
 constexpr std::int64_t strip_budget = 96 * 1024;  // floats: 384 KiB of the L2 cache
 constexpr std::int64_t pixels_at_once = 256;      // a panel of them stays in the L1 cache
-constexpr std::int64_t enough_tasks = 32;
 
 // A partial gradient is [group][panel][channel block][tap][channel][panel channel], taps in the
 // order of the phases.
@@ -48,7 +47,7 @@ std::int64_t chunks_of(const Plan& plan) {
         g.groups * g.batch *
         (g.fine_pixels() * g.fine_channels + g.coarse_pixels() * g.coarse_channels);
     const std::int64_t affordable = std::max<std::int64_t>(1, arrays / plan.gradient_size());
-    const std::int64_t wanted = divide_up(enough_tasks, g.groups);
+    const std::int64_t wanted = divide_up(enough_tasks(g), g.groups);
     return std::clamp<std::int64_t>(std::min(wanted, affordable), 1,
                                     std::max<std::int64_t>(plan.units, 1));
 }
@@ -217,14 +216,18 @@ void conv_direct_weight_gradient(const ConvGeometry& g, const float* fine, const
     Workspace<float> partial(plan.chunks * plan.gradient_size());
     const std::int64_t tasks_of_panels = g.groups * plan.chunks;
     const std::int64_t parts =
-        std::clamp<std::int64_t>(divide_up(enough_tasks, tasks_of_panels), 1, plan.panels);
+        std::clamp<std::int64_t>(divide_up(enough_tasks(g), tasks_of_panels), 1, plan.panels);
     parallel_for(tasks_of_panels * parts, [&](std::int64_t task) {
         const std::int64_t part = task % parts, rest = task / parts;
         run_task(plan, rest / g.groups, rest % g.groups, part * plan.panels / parts,
                  (part + 1) * plan.panels / parts, partial.data());
     });
-    parallel_for(g.groups * plan.panels * plan.strip.blocks,
-                 [&](std::int64_t at) { combine(plan, partial.data(), at, grad_weight); });
+    const std::int64_t blocks = g.groups * plan.panels * plan.strip.blocks;
+    parallel_for_ranges(blocks, divide_up(blocks, enough_tasks(g)),
+                        [&](std::int64_t begin, std::int64_t end) {
+                            for (std::int64_t at = begin; at < end; ++at)
+                                combine(plan, partial.data(), at, grad_weight);
+                        });
 }
 
 }  // namespace voxelgrad

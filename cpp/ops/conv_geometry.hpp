@@ -29,6 +29,10 @@ struct ConvGeometry {
     std::int64_t fine_pixels() const { return fine[0] * fine[1] * fine[2]; }
     std::int64_t coarse_pixels() const { return coarse[0] * coarse[1] * coarse[2]; }
 
+    std::int64_t multiply_adds() const {
+        return batch * coarse_pixels() * groups * coarse_channels * fine_channels * taps();
+    }
+
     // Where the weight between two channels of a group lies for tap number `tap` (row-major).
     std::int64_t weight_index(std::int64_t group, std::int64_t coarse_channel,
                               std::int64_t fine_channel, std::int64_t tap) const {

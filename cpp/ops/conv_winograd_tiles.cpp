@@ -117,7 +117,8 @@ void transform_gradient(const Side& target, const float* gradient, const Winogra
 }
 
 bool winograd_accepts(const ConvGeometry& g) {
-    bool fits = g.groups == 1 && g.stride[0] == 1 && g.dilation[0] == 1;
+    const bool empty = g.fine_pixels() == 0 || g.coarse_pixels() == 0;
+    bool fits = !empty && g.groups == 1 && g.stride[0] == 1 && g.dilation[0] == 1;
     for (int axis = 1; axis < conv_axes; ++axis)
         fits = fits && g.kernel[axis] == winograd_kernel && g.stride[axis] == 1 &&
                g.dilation[axis] == 1;

@@ -4,6 +4,7 @@
 #include "kernels/cross_entropy.hpp"
 #include "ops/chunked_totals.hpp"
 #include "ops/labels.hpp"
+#include "ops/mean_loss.hpp"
 
 namespace voxelgrad {
 
@@ -29,12 +30,14 @@ void cross_entropy_forward(View<const float> logits, View<const std::int64_t> la
 
 void cross_entropy_backward(View<const float> logits, View<const std::int64_t> labels,
                             OptionalView<const float> class_weight, View<const float> log_sum_exp,
-                            View<float> grad_logits, std::int64_t ignore_index, double grad_scale) {
+                            View<const double> totals, View<const float> grad_output,
+                            View<float> grad_logits, std::int64_t ignore_index) {
     constexpr const char* op = "cross_entropy_backward";
     check_label_shape(op, "logits", logits, labels);
     check_class_weight(op, class_weight, logits.last());
     check_same_shape(op, "labels", labels, "log_sum_exp", log_sum_exp);
     check_same_shape(op, "logits", logits, "grad_logits", grad_logits);
+    const float grad_scale = static_cast<float>(mean_scale(op, grad_output, totals));
     const std::int64_t classes = logits.last();
     if (logits.size() == 0) return;
     const auto& kernels = cross_entropy_kernels();
@@ -43,8 +46,7 @@ void cross_entropy_backward(View<const float> logits, View<const std::int64_t> l
             const Workspace<float> tile(tile_size(classes));
             kernels.backward(logits.data + begin * classes, labels.data + begin, class_weight.data,
                              log_sum_exp.data + begin, grad_logits.data + begin * classes,
-                             end - begin, classes, ignore_index, static_cast<float>(grad_scale),
-                             tile.data());
+                             end - begin, classes, ignore_index, grad_scale, tile.data());
         });
 }
 

@@ -11,9 +11,11 @@ namespace voxelgrad {
 void cross_entropy_forward(View<const float> logits, View<const std::int64_t> labels,
                            OptionalView<const float> class_weight, View<float> log_sum_exp,
                            View<double> totals, std::int64_t ignore_index);
-// grad_scale * weight[label] * (softmax(logits) - one_hot(label)), 0 in ignored rows.
+// The gradient of totals[0] / totals[1] times grad_output (): grad_output / totals[1] *
+// weight[label] * (softmax(logits) - one_hot(label)), 0 in ignored rows.
 void cross_entropy_backward(View<const float> logits, View<const std::int64_t> labels,
                             OptionalView<const float> class_weight, View<const float> log_sum_exp,
-                            View<float> grad_logits, std::int64_t ignore_index, double grad_scale);
+                            View<const double> totals, View<const float> grad_output,
+                            View<float> grad_logits, std::int64_t ignore_index);
 
 }  // namespace voxelgrad

@@ -33,6 +33,16 @@ struct Chunks {
     }
 };
 
+// dice and denominator are (N, K) or (1, K).
+template <class T>
+void check_scores(const char* op, const View<T>& dice, const View<T>& denominator,
+                  std::int64_t samples, std::int64_t classes) {
+    check_same_shape(op, "dice", dice, "denominator", denominator);
+    check(
+        samples > 0 && dice.rank == 2 && (dice[0] == samples || dice[0] == 1) && dice[1] == classes,
+        op, ": dice ", dice, " must be (", samples, ", ", classes, ") or (1, ", classes, ")");
+}
+
 }  // namespace
 
 void dice_sums(View<const float> probabilities, View<const std::int64_t> labels, View<double> sums,
@@ -59,6 +69,53 @@ void dice_sums(View<const float> probabilities, View<const std::int64_t> labels,
         for (std::int64_t i = 0; i < classes * 3; ++i)
             sums.data[chunk / chunks.per_sample * classes * 3 + i] +=
                 parts[chunk * classes * 3 + i];
+}
+
+void dice_score(View<const double> sums, View<double> dice, View<double> denominator,
+                View<float> output, double smooth, bool include_background) {
+    constexpr const char* op = "dice_score";
+    check(sums.rank == 3 && sums[2] == 3, op, ": sums ", sums, " must be (N, K, 3)");
+    check_scores(op, dice, denominator, sums[0], sums[1]);
+    check(output.size() == 1, op, ": output ", output, " must be a single number");
+    const std::int64_t rows = dice[0], classes = dice[1], together = sums[0] / rows;
+    const std::int64_t first = include_background ? 0 : 1;
+    double total = 0.0;
+    for (std::int64_t row = 0; row < rows; ++row)
+        for (std::int64_t k = 0; k < classes; ++k) {
+            double sum[3] = {0.0, 0.0, 0.0};
+            for (std::int64_t n = row * together; n < (row + 1) * together; ++n)
+                for (int i = 0; i < 3; ++i) sum[i] += sums.data[(n * classes + k) * 3 + i];
+            const double below = sum[1] + sum[2] + smooth;
+            // Where nothing is counted and nothing smooths, prediction and label agree perfectly.
+            const double score = below > 0.0 ? (2.0 * sum[0] + smooth) / below : 1.0;
+            dice.data[row * classes + k] = score;
+            denominator.data[row * classes + k] = below > 0.0 ? below : 1.0;
+            if (k >= first) total += score;
+        }
+    const double count = static_cast<double>(rows * (classes - first));
+    output.data[0] = static_cast<float>(1.0 - total / count);
+}
+
+void dice_coefficients(View<const double> dice, View<const double> denominator,
+                       View<const float> grad_output, View<float> coefficient_intersection,
+                       View<float> coefficient_sum, bool include_background) {
+    constexpr const char* op = "dice_coefficients";
+    check_same_shape(op, "coefficient_intersection", coefficient_intersection, "coefficient_sum",
+                     coefficient_sum);
+    check(coefficient_sum.rank == 2, op, ": coefficient_sum ", coefficient_sum, " must be (N, K)");
+    check_scores(op, dice, denominator, coefficient_sum[0], coefficient_sum[1]);
+    check(grad_output.size() == 1, op, ": grad_output ", grad_output, " must be a single number");
+    const std::int64_t rows = dice[0], classes = dice[1], together = coefficient_sum[0] / rows;
+    const std::int64_t first = include_background ? 0 : 1;
+    const double share = grad_output.data[0] / static_cast<double>(rows * (classes - first));
+    // Dice = (2 I + s) / D with D = P + T + s, so dDice/dp = (2 [y = k] - Dice) / D.
+    for (std::int64_t n = 0; n < coefficient_sum[0]; ++n)
+        for (std::int64_t k = 0; k < classes; ++k) {
+            const std::int64_t score = n / together * classes + k;
+            const double scale = k < first ? 0.0 : share / denominator.data[score];
+            coefficient_intersection.data[n * classes + k] = static_cast<float>(-2.0 * scale);
+            coefficient_sum.data[n * classes + k] = static_cast<float>(scale * dice.data[score]);
+        }
 }
 
 void dice_backward(View<const std::int64_t> labels, View<const float> coefficient_intersection,

@@ -4,6 +4,7 @@
 #include "kernels/focal.hpp"
 #include "ops/chunked_totals.hpp"
 #include "ops/labels.hpp"
+#include "ops/mean_loss.hpp"
 
 namespace voxelgrad {
 
@@ -28,12 +29,14 @@ void focal_forward(View<const float> logits, View<const std::int64_t> labels,
 }
 
 void focal_backward(View<const float> logits, View<const std::int64_t> labels,
-                    OptionalView<const float> class_weight, View<float> grad_logits, double gamma,
-                    std::int64_t ignore_index, double grad_scale) {
+                    OptionalView<const float> class_weight, View<const double> totals,
+                    View<const float> grad_output, View<float> grad_logits, double gamma,
+                    std::int64_t ignore_index) {
     constexpr const char* op = "focal_backward";
     check_label_shape(op, "logits", logits, labels);
     check_class_weight(op, class_weight, logits.last());
     check_same_shape(op, "logits", logits, "grad_logits", grad_logits);
+    const float grad_scale = static_cast<float>(mean_scale(op, grad_output, totals));
     const std::int64_t classes = logits.last();
     if (logits.size() == 0) return;
     const auto& kernels = focal_kernels();
@@ -42,8 +45,7 @@ void focal_backward(View<const float> logits, View<const std::int64_t> labels,
             const Workspace<float> tile(tile_size(classes));
             kernels.backward(logits.data + begin * classes, labels.data + begin, class_weight.data,
                              grad_logits.data + begin * classes, end - begin, classes,
-                             static_cast<float>(gamma), ignore_index,
-                             static_cast<float>(grad_scale), tile.data());
+                             static_cast<float>(gamma), ignore_index, grad_scale, tile.data());
         });
 }
 

@@ -12,8 +12,10 @@ namespace voxelgrad {
 void focal_forward(View<const float> logits, View<const std::int64_t> labels,
                    OptionalView<const float> class_weight, View<double> totals, double gamma,
                    std::int64_t ignore_index);
+// The gradient of totals[0] / totals[1] times grad_output ().
 void focal_backward(View<const float> logits, View<const std::int64_t> labels,
-                    OptionalView<const float> class_weight, View<float> grad_logits, double gamma,
-                    std::int64_t ignore_index, double grad_scale);
+                    OptionalView<const float> class_weight, View<const double> totals,
+                    View<const float> grad_output, View<float> grad_logits, double gamma,
+                    std::int64_t ignore_index);
 
 }  // namespace voxelgrad

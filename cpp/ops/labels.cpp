@@ -42,8 +42,4 @@ void check_class_weight(const char* op, const OptionalView<const float>& class_w
           ": class_weight ", class_weight, " must be (", classes, ")");
 }
 
-void check_totals(const char* op, const View<double>& totals) {
-    check(totals.rank == 1 && totals[0] == 2, op, ": totals ", totals, " must be (2)");
-}
-
 }  // namespace voxelgrad

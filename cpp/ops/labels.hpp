@@ -28,6 +28,9 @@ void check_label_shape(const char* op, const char* name, const View<T>& scores,
 void check_class_weight(const char* op, const OptionalView<const float>& class_weight,
                         std::int64_t classes);
 // Throws unless totals is (2,).
-void check_totals(const char* op, const View<double>& totals);
+template <class T>
+void check_totals(const char* op, const View<T>& totals) {
+    check(totals.rank == 1 && totals[0] == 2, op, ": totals ", totals, " must be (2)");
+}
 
 }  // namespace voxelgrad

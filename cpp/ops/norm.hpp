@@ -29,12 +29,24 @@ void batch_norm_update(View<const float> mean, View<const float> invstd,
                        View<Statistic> running_mean, View<Statistic> running_var,
                        std::int64_t count, double momentum, double eps);
 
+// invstd = 1 / sqrt(variance + eps); the variance is float or double.
+template <class Statistic>
+void batch_norm_invstd(View<const Statistic> variance, View<float> invstd, double eps);
+
 // The result alone, from given statistics: the same bits as in batch_norm_forward.
 template <class T>
 void batch_norm_apply(View<const T> input, OptionalView<const float> weight,
                       OptionalView<const float> bias, View<const float> mean,
                       View<const float> invstd, View<T> output, const std::string& activation,
                       float alpha);
+
+// The weight (out_channels, ...) and bias of a layer that does by itself what it does before a
+// batch norm with constant statistics: scale = norm_weight / sqrt(variance + eps), folded_weight =
+// scale * weight, folded_bias = norm_bias + (bias - mean) * scale. Missing ones as above.
+void batch_norm_fold(View<const float> weight, OptionalView<const float> bias,
+                     OptionalView<const float> norm_weight, OptionalView<const float> norm_bias,
+                     View<const float> mean, View<const float> variance, View<float> folded_weight,
+                     View<float> folded_bias, double eps);
 
 // Writes the gradients that are not None. `training`: the statistics were those of the input.
 template <class T>

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "core/check.hpp"
 #include "ops/norm.hpp"
@@ -31,6 +32,17 @@ void batch_norm_update(View<const float> mean, View<const float> invstd,
     }
 }
 
+template <class Statistic>
+void batch_norm_invstd(View<const Statistic> variance, View<float> invstd, double eps) {
+    check_same_shape("batch_norm_invstd", "variance", variance, "invstd", invstd);
+    for (std::int64_t c = 0; c < variance.size(); ++c) {
+        const double value = variance.data[c];
+        invstd.data[c] = static_cast<float>(1.0 / std::sqrt(value + eps));
+    }
+}
+
+template void batch_norm_invstd(View<const float>, View<float>, double);
+template void batch_norm_invstd(View<const double>, View<float>, double);
 template void batch_norm_update(View<const float>, View<const float>, View<float>, View<float>,
                                 std::int64_t, double, double);
 template void batch_norm_update(View<const float>, View<const float>, View<double>, View<double>,

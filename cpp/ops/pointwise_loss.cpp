@@ -4,6 +4,7 @@
 #include "kernels/pointwise_loss.hpp"
 #include "ops/chunked_totals.hpp"
 #include "ops/labels.hpp"
+#include "ops/mean_loss.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -33,15 +34,16 @@ void bce_with_logits_forward(View<const float> logits, View<const float> targets
 }
 
 void bce_with_logits_backward(View<const float> logits, View<const float> targets,
-                              View<float> grad_logits, double pos_weight, double grad_scale) {
+                              View<const double> totals, View<const float> grad_output,
+                              View<float> grad_logits, double pos_weight) {
     constexpr const char* op = "bce_with_logits_backward";
     check_same_shape(op, "logits", logits, "targets", targets);
     check_same_shape(op, "logits", logits, "grad_logits", grad_logits);
+    const float grad_scale = static_cast<float>(mean_scale(op, grad_output, totals));
     const auto& kernels = pointwise_loss_kernels();
     parallel_for_ranges(logits.size(), grain, [&](std::int64_t begin, std::int64_t end) {
         kernels.bce_backward(logits.data + begin, targets.data + begin, grad_logits.data + begin,
-                             end - begin, static_cast<float>(pos_weight),
-                             static_cast<float>(grad_scale));
+                             end - begin, static_cast<float>(pos_weight), grad_scale);
     });
 }
 
@@ -61,16 +63,17 @@ void distance_forward(const std::string& kind, View<const float> input, View<con
 }
 
 void distance_backward(const std::string& kind, View<const float> input, View<const float> target,
-                       View<float> grad_input, double grad_scale) {
+                       View<const double> totals, View<const float> grad_output,
+                       View<float> grad_input) {
     constexpr const char* op = "distance_backward";
     check_same_shape(op, "input", input, "target", target);
     check_same_shape(op, "input", input, "grad_input", grad_input);
+    const float grad_scale = static_cast<float>(mean_scale(op, grad_output, totals));
     const Distance distance = kind_of(kind);
     const auto& kernels = pointwise_loss_kernels();
     parallel_for_ranges(input.size(), grain, [&](std::int64_t begin, std::int64_t end) {
         kernels.distance_backward(distance, input.data + begin, target.data + begin,
-                                  grad_input.data + begin, end - begin,
-                                  static_cast<float>(grad_scale));
+                                  grad_input.data + begin, end - begin, grad_scale);
     });
 }
 

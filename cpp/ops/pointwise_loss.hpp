@@ -1,5 +1,6 @@
 // Losses of two arrays of one shape, element by element. Totals are {sum of losses, number of
-// elements}, summed in double in chunks fixed by the shape.
+// elements}, summed in double in chunks fixed by the shape. Backward writes the gradient of
+// totals[0] / totals[1] times grad_output ().
 #pragma once
 
 #include <string>
@@ -12,12 +13,14 @@ namespace voxelgrad {
 void bce_with_logits_forward(View<const float> logits, View<const float> targets,
                              View<double> totals, double pos_weight);
 void bce_with_logits_backward(View<const float> logits, View<const float> targets,
-                              View<float> grad_logits, double pos_weight, double grad_scale);
+                              View<const double> totals, View<const float> grad_output,
+                              View<float> grad_logits, double pos_weight);
 
 // kind: mse (squared difference) or l1 (absolute difference)
 void distance_forward(const std::string& kind, View<const float> input, View<const float> target,
                       View<double> totals);
 void distance_backward(const std::string& kind, View<const float> input, View<const float> target,
-                       View<float> grad_input, double grad_scale);
+                       View<const double> totals, View<const float> grad_output,
+                       View<float> grad_input);
 
 }  // namespace voxelgrad

@@ -16,6 +16,7 @@ from voxelgrad.tensor import Tensor
 
 if TYPE_CHECKING:
     from voxelgrad import data, interop, models, nn, optim, report, train
+    from voxelgrad.compiled import compile
     from voxelgrad.serialization import load, save
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "autograd",
     "backends",
     "checkpoint",
+    "compile",
     "data",
     "enable_grad",
     "get_num_threads",
@@ -50,7 +52,11 @@ __all__ = [
 
 # Rooms that are imported when they are first entered, so that `import voxelgrad` stays quick.
 _LAZY_MODULES = ("data", "interop", "models", "nn", "optim", "report", "train")
-_LAZY_FUNCTIONS = {"load": "voxelgrad.serialization", "save": "voxelgrad.serialization"}
+_LAZY_FUNCTIONS = {
+    "compile": "voxelgrad.compiled",
+    "load": "voxelgrad.serialization",
+    "save": "voxelgrad.serialization",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -39,6 +39,7 @@ def clip_backward(
     grad_output: _Images, input: _Images, grad_input: _Images, low: float, high: float
 ) -> None: ...
 def binary_forward(kind: str, a: _Images, b: _Images, output: _Images) -> None: ...
+def fill(output: _Images, value: float) -> None: ...
 def broadcast_to(input: _Images, output: _Images, scale: float) -> None: ...
 def reduce_sum(input: _Images, output: _Images, scale: float) -> None: ...
 @overload
@@ -62,9 +63,10 @@ def cross_entropy_backward(
     labels: _Labels,
     class_weight: _Floats | None,
     log_sum_exp: _Floats,
+    totals: _Doubles,
+    grad_output: _Floats,
     grad_logits: _Floats,
     ignore_index: int,
-    grad_scale: float,
 ) -> None: ...
 def focal_forward(
     logits: _Floats,
@@ -78,23 +80,52 @@ def focal_backward(
     logits: _Floats,
     labels: _Labels,
     class_weight: _Floats | None,
+    totals: _Doubles,
+    grad_output: _Floats,
     grad_logits: _Floats,
     gamma: float,
     ignore_index: int,
-    grad_scale: float,
 ) -> None: ...
 def bce_with_logits_forward(
     logits: _Floats, targets: _Floats, totals: _Doubles, pos_weight: float
 ) -> None: ...
 def bce_with_logits_backward(
-    logits: _Floats, targets: _Floats, grad_logits: _Floats, pos_weight: float, grad_scale: float
+    logits: _Floats,
+    targets: _Floats,
+    totals: _Doubles,
+    grad_output: _Floats,
+    grad_logits: _Floats,
+    pos_weight: float,
 ) -> None: ...
 def distance_forward(kind: str, input: _Floats, target: _Floats, totals: _Doubles) -> None: ...
 def distance_backward(
-    kind: str, input: _Floats, target: _Floats, grad_input: _Floats, grad_scale: float
+    kind: str,
+    input: _Floats,
+    target: _Floats,
+    totals: _Doubles,
+    grad_output: _Floats,
+    grad_input: _Floats,
 ) -> None: ...
+def mean_of_totals(op: str, totals: _Doubles, output: _Floats) -> None: ...
+def check_probabilities(op: str, targets: _Floats) -> None: ...
 def dice_sums(
     probabilities: _Floats, labels: _Labels, sums: _Doubles, ignore_index: int
+) -> None: ...
+def dice_score(
+    sums: _Doubles,
+    dice: _Doubles,
+    denominator: _Doubles,
+    output: _Floats,
+    smooth: float,
+    include_background: bool,
+) -> None: ...
+def dice_coefficients(
+    dice: _Doubles,
+    denominator: _Doubles,
+    grad_output: _Floats,
+    coefficient_intersection: _Floats,
+    coefficient_sum: _Floats,
+    include_background: bool,
 ) -> None: ...
 def dice_backward(
     labels: _Labels,
@@ -251,6 +282,18 @@ def batch_norm_apply(
     activation: str,
     alpha: float,
 ) -> None: ...
+def batch_norm_invstd(variance: _Floats | _Doubles, invstd: _Floats, eps: float) -> None: ...
+def batch_norm_fold(
+    weight: _Floats,
+    bias: _Floats | None,
+    norm_weight: _Floats | None,
+    norm_bias: _Floats | None,
+    mean: _Floats,
+    variance: _Floats,
+    folded_weight: _Floats,
+    folded_bias: _Floats,
+    eps: float,
+) -> None: ...
 def batch_norm_backward(
     grad_output: _Images,
     input: _Images,
@@ -356,3 +399,16 @@ def resample(
     positions: Sequence[_Positions],
     weights: Sequence[_Floats],
 ) -> None: ...
+
+class Plan:
+    """Native calls with their arguments; what the methods do is said in cpp/bind/plan.hpp."""
+
+    def __init__(self) -> None: ...
+    def empty(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
+    def declare(self, array: NDArray[Any]) -> None: ...
+    def call(self, name: str, *values: Any) -> int: ...
+    def set(self, call: int, position: int, value: Any) -> None: ...
+    def run(self) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...

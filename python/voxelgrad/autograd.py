@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from voxelgrad.backends import backend_of
+from voxelgrad.backends import backend_of, refuse_while_recording
 from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from voxelgrad.grad_mode import mode
 from voxelgrad.tensor import Array, Tensor, wrap
@@ -260,7 +260,10 @@ def _first_gradient(root: Tensor, grad: Any) -> Array:
                 f"differentiated without a gradient to start from; reduce it with .sum() or "
                 f".mean(), or pass grad of that shape"
             )
-        return np.ones(data.shape, data.dtype)
+        backend = backend_of(data)
+        ones: Array = backend.empty(data.shape, data.dtype)
+        backend.fill(ones, 1.0)
+        return ones
     array = grad.data if isinstance(grad, Tensor) else Tensor(grad).data
     if array.shape != data.shape:
         raise ValueError(
@@ -362,6 +365,7 @@ def _add(
 
 
 def _run_hooks(hooks: list[Callable[[Tensor], Tensor | None]], gradient: Array) -> Array:
+    refuse_while_recording("a hook")
     for hook in tuple(hooks):
         result = hook(wrap(gradient, None))
         if result is None:
@@ -388,7 +392,14 @@ def _accumulate(leaf: Tensor, gradient: Array, is_owned: bool) -> None:
             f"{leaf.data.shape}; the backward of the op that used it must return the input's shape"
         )
     if leaf.grad is None:
-        leaf.grad = wrap(gradient if is_owned else gradient.copy(), None)
+        leaf.grad = wrap(gradient if is_owned else _copy(gradient), None)
         return
     total = leaf.grad.data
     backend_of(total).binary_forward("add", total, gradient, total)
+
+
+def _copy(array: Array) -> Array:
+    backend = backend_of(array)
+    output: Array = backend.empty(array.shape, array.dtype)
+    backend.broadcast_to(array, output, 1.0)
+    return output

@@ -9,6 +9,7 @@ import numpy as np
 
 # The operators are ops. They are looked up when used, so that ops may import this module.
 import voxelgrad
+from voxelgrad.backends import refuse_while_recording
 from voxelgrad.dtypes import BFLOAT16, is_floating
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Tensor:
 
     def numpy(self) -> Array:
         """Return the data as a numpy array, which shares memory with the tensor."""
+        refuse_while_recording("numpy()")
         return self.data
 
     def item(self) -> float:
@@ -107,6 +109,7 @@ class Tensor:
         Raises:
             ValueError: If there is not exactly one element.
         """
+        refuse_while_recording("item()")
         if self.data.size != 1:
             raise ValueError(
                 f"item: the tensor has shape {self.data.shape}, that is {self.data.size} "
@@ -230,6 +233,7 @@ class Tensor:
         return len(self.data)
 
     def __bool__(self) -> bool:
+        refuse_while_recording("the truth of a tensor")
         if self.data.size != 1:
             raise ValueError(
                 f"the truth of a tensor of shape {self.data.shape} is not defined; compare "
@@ -241,6 +245,7 @@ class Tensor:
         return float(self.item())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        refuse_while_recording("a numpy array of a tensor")
         if dtype is None or dtype == self.data.dtype:
             return self.data.copy() if copy else self.data
         return self.data.astype(dtype)

@@ -13,18 +13,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
+
+if TYPE_CHECKING:
+    from voxelgrad.backends.recording import Recorder
 
 NAMES = ("cpu", "reference", "dry")
 _loaded: dict[str, ModuleType] = {}
 
 
 class _Choice(threading.local):
-    """The backend that ``use`` put in force in this thread, if any."""
+    """The backend that ``use`` put in force in this thread, if any, and who records its calls."""
 
-    forced: ModuleType | None = None
+    forced: Any = None
+    recorder: Recorder | None = None
 
 
 _choice = _Choice()
@@ -43,7 +49,7 @@ def load(name: str) -> ModuleType:
     return _loaded[name]
 
 
-def backend_of(array: Any) -> ModuleType:
+def backend_of(array: Any) -> Any:
     """Return the backend that computes on ``array``.
 
     Raises:
@@ -72,6 +78,37 @@ def use(name: str) -> Iterator[None]:
         yield
     finally:
         _choice.forced = previous
+
+
+@contextmanager
+def record(recorder: Recorder) -> Iterator[None]:
+    """Send every array of this thread to ``recorder`` inside the ``with`` block."""
+    previous = _choice.forced
+    _choice.forced = _choice.recorder = recorder
+    try:
+        yield
+    finally:
+        _choice.forced, _choice.recorder = previous, None
+
+
+def constant(array: NDArray[Any]) -> NDArray[Any]:
+    """Return ``array``, whose numbers are the same in every step; recorded calls may read it."""
+    if _choice.recorder is not None:
+        _choice.recorder.declare(array)
+    return array
+
+
+def refuse_while_recording(what: str) -> None:
+    """Raise if calls are being recorded: what Python does then would not happen again.
+
+    Raises:
+        RuntimeError: If they are.
+    """
+    if _choice.recorder is not None:
+        raise RuntimeError(
+            f"compile: {what} cannot be part of a compiled step, which runs without Python; leave "
+            f"it out, or run this step without compile"
+        )
 
 
 if os.environ.get("VOXELGRAD_BACKEND"):

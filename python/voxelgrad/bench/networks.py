@@ -106,7 +106,8 @@ def prepare_model(
     Args:
         network: Which one.
         mode: training or inference.
-        settings: ``algorithm`` forces a convolution algorithm by name; ``dtype`` is autocast's.
+        settings: ``algorithm`` forces a convolution algorithm by name; ``dtype`` is autocast's;
+            ``compile`` asks for compiled steps.
     """
     from voxelgrad.backends import cpu
 
@@ -116,6 +117,9 @@ def prepare_model(
     image, label = network.batch()
     model = network.build()
     optimizer = vg.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    if settings.get("compile"):
+        return {mode: _compiled(mode, model, optimizer, image, label, dtype)}
 
     def training() -> float:
         optimizer.zero_grad()
@@ -133,3 +137,21 @@ def prepare_model(
         return {mode: training}
     model.eval()
     return {mode: inference}
+
+
+def _compiled(
+    mode: str,
+    model: nn.Module,
+    optimizer: vg.optim.Optimizer,
+    image: NDArray[Any],
+    label: NDArray[Any],
+    dtype: str,
+) -> Callable[[], object]:
+    step = vg.compile(model, vg.ops.cross_entropy, optimizer)
+    predict = vg.compile(model)
+
+    def run() -> object:
+        with vg.autocast(dtype):
+            return step(image, label) if mode == "training" else predict(image)
+
+    return run

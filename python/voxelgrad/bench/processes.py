@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from voxelgrad.bench.timing import Timing
 
 PEERS = ("torch", "onnxruntime", "openvino")
 OWN = "voxelgrad"
+OWN_COMPILED = "voxelgrad compiled"
 # glibc's malloc gives large blocks back to the system, so that each step touches fresh pages; these
 # settings make it keep them.
 KEPT = {
@@ -85,6 +86,13 @@ def contenders(
                 name = f"torch compile {layout} kept"
                 found.append(Contender(name, peer, {**settings, "compile": True}, KEPT))
     return found
+
+
+def with_compiled(chosen: Sequence[Contender]) -> list[Contender]:
+    """Return the contenders of networks: voxelgrad, its compiled steps, and the others."""
+    own, *others = chosen
+    compiled = replace(own, name=OWN_COMPILED, settings={**own.settings, "compile": True})
+    return [own, compiled, *others]
 
 
 class Worker:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxelgrad.bench.limits import Limit, Roof
-from voxelgrad.bench.processes import OWN
+from voxelgrad.bench.processes import OWN, OWN_COMPILED
 from voxelgrad.bench.timing import Timing
 
 
@@ -44,11 +44,10 @@ class Result:
         return self.rate() / (roof.peak if self.flops else roof.bandwidth)
 
     def ratios(self) -> dict[str, float]:
-        """Return each peer's median over voxelgrad's: above 1, voxelgrad is faster."""
-        own = self.own
-        if own is None:
-            return {}
-        return {n: t.median / own.median for n, t in self.timings.items() if n != OWN}
+        """Return each peer's median over voxelgrad's best: above 1, voxelgrad is faster."""
+        medians = {name: timing.median for name, timing in self.timings.items()}
+        own = [medians.pop(name) for name in (OWN, OWN_COMPILED) if name in medians]
+        return {name: median / min(own) for name, median in medians.items()} if own else {}
 
     def as_json(self, roof: Roof) -> dict[str, Any]:
         """Return everything for a JSON file."""

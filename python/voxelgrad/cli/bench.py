@@ -181,11 +181,12 @@ def _kernels(args: argparse.Namespace) -> None:
 
 
 def _models(args: argparse.Namespace) -> None:
+    from voxelgrad.bench.processes import with_compiled
     from voxelgrad.bench.runs import MODES, choose_networks, run_models
 
     networks = choose_networks(args.only, args.batch, args.size)
     modes = MODES if args.mode == "both" else (args.mode,)
-    chosen = _contenders(args, compiled=args.compile)
+    chosen = with_compiled(_contenders(args, compiled=args.compile))
     _print_results(args, lambda: run_models(networks, modes, chosen, args.runs, tell))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from voxelgrad.backends import constant
 from voxelgrad.tensor import Array, Tensor
 
 Shape = tuple[int, ...]
@@ -180,4 +181,4 @@ def as_class_weight(op: str, class_weight: Any, logits: Array) -> Array | None:
         raise ValueError(
             f"{op}: class_weight is {weights.tolist()}; weights must be finite and 0 or greater"
         )
-    return weights
+    return constant(weights)

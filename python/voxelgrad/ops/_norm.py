@@ -126,8 +126,9 @@ class BatchNorm(Norm):
         dtype, channels = parameter_dtype(input.dtype), input.shape[-1:]
         if not self.training:
             assert self.running_mean is not None and self.running_var is not None
-            mean = self.running_mean.astype(dtype)
-            invstd = (1.0 / np.sqrt(self.running_var + self.eps)).astype(dtype)
+            mean = self.running_mean.astype(dtype, copy=False)
+            invstd = self.backend.empty(channels, dtype)
+            self.backend.batch_norm_invstd(self.running_var, invstd, self.eps)
             self.saved = (input, weight, bias, mean, invstd)
             return self.rebuild()
         output: Array = self.backend.empty(input.shape, input.dtype)

@@ -40,36 +40,29 @@ class Dice(Function):
 
     def forward(self, probabilities: Array) -> Array:
         labels, self.labels = self.labels, None
+        empty, dtype = self.backend.empty, np.float64
         samples, classes = probabilities.shape[0], probabilities.shape[-1]
-        sums = np.zeros((samples, classes, 3))
+        sums = empty((samples, classes, 3), dtype)
         self.backend.dice_sums(probabilities, labels, sums, self.ignore_index)
-        if self.batch:
-            sums = sums.sum(axis=0, keepdims=True)
-        numerator = 2.0 * sums[..., 0] + self.smooth
-        denominator = sums[..., 1] + sums[..., 2] + self.smooth
-        # Where nothing is counted and nothing smooths, prediction and label agree perfectly.
-        empty = denominator <= 0
-        denominator[empty] = 1.0
-        dice = np.where(empty, 1.0, numerator / denominator)
-        first = 0 if self.include_background else 1
+        rows = 1 if self.batch else samples
+        dice, denominator = empty((rows, classes), dtype), empty((rows, classes), dtype)
+        output: Array = empty((), probabilities.dtype)
+        self.backend.dice_score(
+            sums, dice, denominator, output, self.smooth, self.include_background
+        )
         self.saved = (labels, probabilities.shape, dice, denominator)
-        output: Array = self.backend.empty((), probabilities.dtype)
-        output[...] = 1.0 - dice[:, first:].mean()
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
         labels, shape, dice, denominator = self.saved
-        # Dice = (2 I + s) / D with D = P + T + s, so dDice/dp = (2 [y = k] - Dice) / D.
-        first = 0 if self.include_background else 1
-        scale = np.zeros_like(dice)
-        scale[:, first:] = float(grad_output.item()) / dice[:, first:].size
-        scale /= denominator
+        empty, dtype = self.backend.empty, grad_output.dtype
         per_sample = (shape[0], shape[-1])
-        dtype = grad_output.dtype
-        intersection = np.broadcast_to(-2.0 * scale, per_sample).astype(dtype, order="C")
-        total = np.broadcast_to(scale * dice, per_sample).astype(dtype, order="C")
-        grad_input = self.backend.empty(shape, dtype)
+        intersection, total = empty(per_sample, dtype), empty(per_sample, dtype)
+        self.backend.dice_coefficients(
+            dice, denominator, grad_output, intersection, total, self.include_background
+        )
+        grad_input = empty(shape, dtype)
         self.backend.dice_backward(labels, intersection, total, grad_input, self.ignore_index)
         return (grad_input,)
 

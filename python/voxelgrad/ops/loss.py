@@ -13,25 +13,20 @@ from voxelgrad.tensor import Array, Tensor
 
 
 class _MeanLoss(Widened):
-    """A weighted mean: the backend gives the sum of losses and the sum of weights."""
+    """A weighted mean: the backend gives totals, the sum of losses and the sum of weights."""
 
-    __slots__ = ("op", "weight_sum")
+    __slots__ = ("op",)
     op: str
+
+    def _make_totals(self) -> Array:
+        totals: Array = self.backend.empty((2,), np.float64)
+        return totals
 
     def _mean(self, totals: Array, dtype: Any) -> Array:
         """Return sum of losses / sum of weights as an array of shape ()."""
-        self.weight_sum = float(totals[1])
-        if not self.weight_sum > 0:
-            raise ValueError(
-                f"{self.op}: nothing is counted, so there is no mean: all labels equal "
-                f"ignore_index or have class_weight 0; leave such a batch out"
-            )
         output: Array = self.backend.empty((), dtype)
-        output[...] = totals[0] / totals[1]
+        self.backend.mean_of_totals(self.op, totals, output)
         return output
-
-    def _scale(self, grad_output: Array) -> float:
-        return float(grad_output.item()) / self.weight_sum
 
 
 class CrossEntropy(_MeanLoss):
@@ -52,25 +47,26 @@ class CrossEntropy(_MeanLoss):
     def forward(self, logits: Array) -> Array:
         labels, self.labels = self.labels, None
         log_sum_exp = self.backend.empty(labels.shape, logits.dtype)
-        totals = np.zeros(2)
+        totals = self._make_totals()
         self.backend.cross_entropy_forward(
             logits, labels, self.class_weight, log_sum_exp, totals, self.ignore_index
         )
-        self.saved = (logits, labels, log_sum_exp)
+        self.saved = (logits, labels, log_sum_exp, totals)
         return self._mean(totals, logits.dtype)
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
-        logits, labels, log_sum_exp = self.saved
+        logits, labels, log_sum_exp, totals = self.saved
         grad_logits = self.backend.empty(logits.shape, logits.dtype)
         self.backend.cross_entropy_backward(
             logits,
             labels,
             self.class_weight,
             log_sum_exp,
+            totals,
+            grad_output,
             grad_logits,
             self.ignore_index,
-            self._scale(grad_output),
         )
         return (grad_logits,)
 
@@ -93,25 +89,26 @@ class Focal(_MeanLoss):
 
     def forward(self, logits: Array) -> Array:
         labels, self.labels = self.labels, None
-        totals = np.zeros(2)
+        totals = self._make_totals()
         self.backend.focal_forward(
             logits, labels, self.class_weight, totals, self.gamma, self.ignore_index
         )
-        self.saved = (logits, labels)
+        self.saved = (logits, labels, totals)
         return self._mean(totals, logits.dtype)
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
-        logits, labels = self.saved
+        logits, labels, totals = self.saved
         grad_logits = self.backend.empty(logits.shape, logits.dtype)
         self.backend.focal_backward(
             logits,
             labels,
             self.class_weight,
+            totals,
+            grad_output,
             grad_logits,
             self.gamma,
             self.ignore_index,
-            self._scale(grad_output),
         )
         return (grad_logits,)
 
@@ -134,26 +131,22 @@ class BinaryCrossEntropy(_MeanLoss):
                 f"{self.op}: logits have shape {logits.shape} but targets have shape "
                 f"{targets.shape}; they must be equal and hold at least one element"
             )
-        if not (targets.min() >= 0 and targets.max() <= 1):
-            raise ValueError(
-                f"{self.op}: targets range from {targets.min()} to {targets.max()}; they must be "
-                f"probabilities or labels in [0, 1]"
-            )
         self.targets = targets.astype(logits.dtype, copy=False)
 
     def forward(self, logits: Array) -> Array:
         targets, self.targets = self.targets, None
-        totals = np.zeros(2)
+        self.backend.check_probabilities(self.op, targets)
+        totals = self._make_totals()
         self.backend.bce_with_logits_forward(logits, targets, totals, self.pos_weight)
-        self.saved = (logits, targets)
+        self.saved = (logits, targets, totals)
         return self._mean(totals, logits.dtype)
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
-        logits, targets = self.saved
+        logits, targets, totals = self.saved
         grad_logits = self.backend.empty(logits.shape, logits.dtype)
         self.backend.bce_with_logits_backward(
-            logits, targets, grad_logits, self.pos_weight, self._scale(grad_output)
+            logits, targets, totals, grad_output, grad_logits, self.pos_weight
         )
         return (grad_logits,)
 
@@ -176,24 +169,23 @@ class Distance(_MeanLoss):
             )
 
     def forward(self, input: Array, target: Array) -> Array:
-        totals = np.zeros(2)
+        totals = self._make_totals()
         self.backend.distance_forward(self.kind, input, target, totals)
-        self.saved = (input, target)
+        self.saved = (input, target, totals)
         return self._mean(totals, input.dtype)
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
-        input, target = self.saved
+        input, target, totals = self.saved
         needs_input, needs_target = self.needs_grad
-        scale = self._scale(grad_output)
         return (
-            self._gradient(input, target, scale) if needs_input else None,
-            self._gradient(target, input, scale) if needs_target else None,
+            self._gradient(input, target, totals, grad_output) if needs_input else None,
+            self._gradient(target, input, totals, grad_output) if needs_target else None,
         )
 
-    def _gradient(self, of: Array, other: Array, scale: float) -> Array:
+    def _gradient(self, of: Array, other: Array, totals: Array, grad_output: Array) -> Array:
         gradient: Array = self.backend.empty(of.shape, of.dtype)
-        self.backend.distance_backward(self.kind, of, other, gradient, scale)
+        self.backend.distance_backward(self.kind, of, other, totals, grad_output, gradient)
         return gradient
 
 

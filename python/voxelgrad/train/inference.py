@@ -123,8 +123,8 @@ def evaluate(
     return figures
 
 
-def logits_of(model: Module, images: NDArray[np.float32], precision: str = "float32") -> Tensor:
-    """Return the output in float32; images whose size the model does not take are padded meanwhile.
+class Padded(Module):
+    """A model that takes images of any size: those that it would refuse are padded meanwhile.
 
     A U-Net needs sizes that its poolings divide (``model.divisor``): the image's edge is repeated
     up to the next such size, and the logits are cropped back, so that the added voxels count
@@ -132,20 +132,31 @@ def logits_of(model: Module, images: NDArray[np.float32], precision: str = "floa
 
     Args:
         model: Gives (N, *spatial, K), or (N, K) for a classifier.
-        images: (N, *spatial, C).
         precision: "float32", or "bf16" to compute under ``autocast``.
     """
-    divisor = int(getattr(model, "divisor", 1))
-    extra = [-size % divisor for size in images.shape[1:-1]]
-    padded = images
-    if any(extra):
-        padded = np.pad(images, [(0, 0), *((0, more) for more in extra), (0, 0)], mode="edge")
-    with autocast(precision):
-        logits = model(Tensor(padded)).astype("float32")
-    if padded is images:
-        return logits
-    size = (*images.shape[:-1], logits.shape[-1])
-    return ops.crop(logits, (0,) * len(size), size)
+
+    def __init__(self, model: Module, precision: str = "float32") -> None:
+        self.model = model
+        self.precision = precision
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the logits, float32, of images (N, *spatial, C)."""
+        divisor = int(getattr(self.model, "divisor", 1))
+        extra = [-size % divisor for size in input.shape[1:-1]]
+        padded = input
+        if any(extra):
+            padded = ops.pad(input, [(0, 0), *((0, more) for more in extra), (0, 0)], "edge")
+        with autocast(self.precision):
+            logits = self.model(padded).astype("float32")
+        if padded is input:
+            return logits
+        size = (*input.shape[:-1], logits.shape[-1])
+        return ops.crop(logits, (0,) * len(size), size)
+
+
+def logits_of(model: Module, images: NDArray[np.float32], precision: str = "float32") -> Tensor:
+    """Return the logits, float32, of images (N, *spatial, C) of any size; see `Padded`."""
+    return Padded(model, precision)(Tensor(images))
 
 
 def labels_of(batch: Batch, owner: str) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad import random
+from voxelgrad.compiled import CompiledTraining
 from voxelgrad.data import Batch, DataLoader, Dataset
 from voxelgrad.dtypes import as_dtype
 from voxelgrad.nn import Module
@@ -49,6 +50,8 @@ class Learner:
         seed: Order of the images, where ``train_data`` is a dataset.
         precision: Format of the images inside the network: "float32", or "bf16" for ``autocast``,
             in training, evaluation and prediction.
+        compile: Whether to run training steps compiled (see ``voxelgrad.compile``): the same bits
+            with less work between the kernels.
 
     Attributes:
         epoch: Complete epochs.
@@ -76,6 +79,7 @@ class Learner:
         batch_size: int = 8,
         seed: int = 0,
         precision: str = "float32",
+        compile: bool = False,
     ) -> None:
         if schedule_every not in ("batch", "epoch"):
             raise ValueError(
@@ -94,6 +98,9 @@ class Learner:
         self.batch_size = batch_size
         as_dtype("Learner", precision)
         self.precision = precision
+        self._compiled = None
+        if compile:
+            self._compiled = CompiledTraining(inference.Padded(model, precision), loss, None)
         self.epoch = self.batch = self.step = self.epochs = 0
         self.last_loss = math.nan
         self.history: list[dict[str, Any]] = []
@@ -229,13 +236,16 @@ class Learner:
 
     def _train_step(self, batch: Batch) -> None:
         labels = inference.labels_of(batch, "Learner.fit")
-        self.optimizer.zero_grad()
-        logits = inference.logits_of(self.model, batch.image, self.precision)
-        loss = self.loss(logits, labels)
-        self.last_loss = loss.item()
-        if not math.isfinite(self.last_loss):
-            raise NonFiniteError(self._diagnosis(batch, f"the loss is {self.last_loss}"))
-        loss.backward()
+        if self._compiled is not None:
+            self.last_loss = self._compiled(batch.image, labels)
+            self._check_loss(batch)
+        else:
+            self.optimizer.zero_grad()
+            logits = inference.logits_of(self.model, batch.image, self.precision)
+            loss = self.loss(logits, labels)
+            self.last_loss = loss.item()
+            self._check_loss(batch)
+            loss.backward()
         if self.clip_norm is not None:
             self._clip(batch)
         self.optimizer.step()
@@ -245,6 +255,10 @@ class Learner:
         self._loss_count += len(batch)
         self.batch += 1
         self.step += 1
+
+    def _check_loss(self, batch: Batch) -> None:
+        if not math.isfinite(self.last_loss):
+            raise NonFiniteError(self._diagnosis(batch, f"the loss is {self.last_loss}"))
 
     def _clip(self, batch: Batch) -> None:
         assert self.clip_norm is not None

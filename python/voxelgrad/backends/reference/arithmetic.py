@@ -33,6 +33,11 @@ def reduce_sum(input: Array, output: Array, scale: float) -> None:
     output[...] = scale * float64(input).sum(axis=axes, keepdims=True)
 
 
+def fill(output: Array, value: float) -> None:
+    """Write ``value`` everywhere."""
+    output[...] = value
+
+
 def broadcast_to(input: Array, output: Array, scale: float) -> None:
     """Write ``scale`` times ``input``, its axes of extent 1 expanded to those of ``output``."""
     output[...] = scale * np.broadcast_to(float64(input), output.shape)

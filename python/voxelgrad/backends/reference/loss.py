@@ -37,6 +37,39 @@ def _row_weights(labels: Array, counted: Array, class_weight: Array | None) -> A
     return np.where(counted, float64(class_weight)[np.where(counted, labels, 0)], 0.0)
 
 
+def mean_of_totals(op: str, totals: Array, output: Array) -> None:
+    """Write totals[0] / totals[1].
+
+    Raises:
+        ValueError: If nothing was counted; it names ``op``.
+    """
+    if not totals[1] > 0:
+        raise ValueError(
+            f"{op}: nothing is counted, so there is no mean: all labels equal ignore_index or have "
+            f"class_weight 0; leave such a batch out"
+        )
+    output[...] = totals[0] / totals[1]
+
+
+def _mean_scale(grad_output: Array, totals: Array) -> float:
+    """Return d mean / d summand."""
+    return float(grad_output.item()) / float(totals[1])
+
+
+def check_probabilities(op: str, targets: Array) -> None:
+    """Check the targets of a loss.
+
+    Raises:
+        ValueError: If one lies outside [0, 1]; it names ``op``.
+    """
+    outside = np.flatnonzero(~((targets >= 0) & (targets <= 1)))
+    if len(outside):
+        raise ValueError(
+            f"{op}: targets hold {targets.flat[outside[0]]:g} (element {outside[0]}); they must be "
+            f"probabilities or labels in [0, 1]"
+        )
+
+
 def _log_sum_exp(logits: Array) -> Array:
     largest = logits.max(axis=-1, keepdims=True)
     result: Array = (largest + np.log(np.exp(logits - largest).sum(axis=-1, keepdims=True)))[..., 0]
@@ -79,16 +112,20 @@ def cross_entropy_backward(
     labels: Array,
     class_weight: Array | None,
     log_sum_exp: Array,
+    totals: Array,
+    grad_output: Array,
     grad_logits: Array,
     ignore_index: int,
-    grad_scale: float,
 ) -> None:
-    """Write grad_scale * weight[label] * (softmax(logits) - one_hot(label)), 0 where ignored."""
+    """Write the gradient of totals[0] / totals[1] times ``grad_output``, 0 where ignored.
+
+    That is grad_output / totals[1] * weight[label] * (softmax(logits) - one_hot(label)).
+    """
     x, classes = float64(logits), logits.shape[-1]
     weights = _row_weights(labels, labels != ignore_index, class_weight)
     probabilities = np.exp(x - float64(log_sum_exp)[..., None])
     difference = probabilities - _one_hot(labels, classes)
-    grad_logits[...] = grad_scale * weights[..., None] * difference
+    grad_logits[...] = _mean_scale(grad_output, totals) * weights[..., None] * difference
 
 
 def _log_probability(logits: Array, labels: Array) -> tuple[Array, Array]:
@@ -124,12 +161,16 @@ def focal_backward(
     logits: Array,
     labels: Array,
     class_weight: Array | None,
+    totals: Array,
+    grad_output: Array,
     grad_logits: Array,
     gamma: float,
     ignore_index: int,
-    grad_scale: float,
 ) -> None:
-    """Write the gradient of ``focal_forward``: d loss / d log p times (one_hot - softmax)."""
+    """Write the gradient of totals[0] / totals[1] of ``focal_forward`` times ``grad_output``.
+
+    It is d loss / d log p times (one_hot - softmax).
+    """
     weights = _row_weights(labels, labels != ignore_index, class_weight)
     own, log_p = _log_probability(logits, labels)
     miss = -np.expm1(own)
@@ -138,7 +179,8 @@ def focal_backward(
     through_power = gamma * safe ** (gamma - 1.0) * np.exp(own) * own
     slope = np.where(miss > 0.0, through_power, 0.0) - miss**gamma
     direction = _one_hot(labels, logits.shape[-1]) - np.exp(log_p)
-    grad_logits[...] = grad_scale * (weights * slope)[..., None] * direction
+    scale = _mean_scale(grad_output, totals)
+    grad_logits[...] = scale * (weights * slope)[..., None] * direction
 
 
 def bce_with_logits_forward(
@@ -152,12 +194,18 @@ def bce_with_logits_forward(
 
 
 def bce_with_logits_backward(
-    logits: Array, targets: Array, grad_logits: Array, pos_weight: float, grad_scale: float
+    logits: Array,
+    targets: Array,
+    totals: Array,
+    grad_output: Array,
+    grad_logits: Array,
+    pos_weight: float,
 ) -> None:
-    """Write the gradient of ``bce_with_logits_forward`` times ``grad_scale``."""
+    """Write the gradient of totals[0] / totals[1] times ``grad_output``."""
     x, t = float64(logits), float64(targets)
     sigmoid, sigmoid_of_negative = np.exp(-np.logaddexp(0.0, -x)), np.exp(-np.logaddexp(0.0, x))
-    grad_logits[...] = grad_scale * ((1.0 - t) * sigmoid - pos_weight * t * sigmoid_of_negative)
+    slope = (1.0 - t) * sigmoid - pos_weight * t * sigmoid_of_negative
+    grad_logits[...] = _mean_scale(grad_output, totals) * slope
 
 
 def _check_distance(kind: str) -> None:
@@ -178,16 +226,22 @@ def distance_forward(kind: str, input: Array, target: Array, totals: Array) -> N
 
 
 def distance_backward(
-    kind: str, input: Array, target: Array, grad_input: Array, grad_scale: float
+    kind: str,
+    input: Array,
+    target: Array,
+    totals: Array,
+    grad_output: Array,
+    grad_input: Array,
 ) -> None:
-    """Write the gradient of ``distance_forward`` with respect to ``input`` times ``grad_scale``.
+    """Write the gradient of totals[0] / totals[1] for ``input`` times ``grad_output``.
 
     Raises:
         ValueError: If there is no distance of that kind.
     """
     _check_distance(kind)
     difference = float64(input) - float64(target)
-    grad_input[...] = grad_scale * (2.0 * difference if kind == "mse" else np.sign(difference))
+    slope = 2.0 * difference if kind == "mse" else np.sign(difference)
+    grad_input[...] = _mean_scale(grad_output, totals) * slope
 
 
 def dice_sums(probabilities: Array, labels: Array, sums: Array, ignore_index: int) -> None:
@@ -209,6 +263,56 @@ def dice_sums(probabilities: Array, labels: Array, sums: Array, ignore_index: in
     terms = (p * own, p, own)
     for place, term in enumerate(terms):
         sums[..., place] = term.reshape(samples, -1, classes).sum(axis=1)
+
+
+def dice_score(
+    sums: Array,
+    dice: Array,
+    denominator: Array,
+    output: Array,
+    smooth: float,
+    include_background: bool,
+) -> None:
+    """Write the Dice loss that the ``sums`` of ``dice_sums`` give.
+
+    Args:
+        sums: (N, K, 3).
+        dice: Output, float64 (N, K), or (1, K) to sum over the batch first.
+        denominator: Output of the same shape: sum of p, number of y = k and ``smooth`` together.
+        output: Output (): 1 - the mean of dice over the classes.
+        smooth: Added above and below.
+        include_background: Whether class 0 takes part in the mean.
+    """
+    intersection, predicted, labelled = np.moveaxis(sums, -1, 0)
+    if len(dice) == 1:
+        intersection, predicted, labelled = (
+            part.sum(axis=0, keepdims=True) for part in (intersection, predicted, labelled)
+        )
+    below = predicted + labelled + smooth
+    # Where nothing is counted and nothing smooths, prediction and label agree perfectly.
+    denominator[...] = np.where(below > 0.0, below, 1.0)
+    dice[...] = np.where(below > 0.0, (2.0 * intersection + smooth) / denominator, 1.0)
+    output[...] = 1.0 - dice[:, 0 if include_background else 1 :].mean()
+
+
+def dice_coefficients(
+    dice: Array,
+    denominator: Array,
+    grad_output: Array,
+    coefficient_intersection: Array,
+    coefficient_sum: Array,
+    include_background: bool,
+) -> None:
+    """Write the coefficients (N, K) of ``dice_backward``, given the gradient () of the loss.
+
+    Dice = (2 I + s) / D with D = P + T + s, so dDice/dp = (2 [y = k] - Dice) / D.
+    """
+    first = 0 if include_background else 1
+    scale = np.zeros_like(dice)
+    scale[:, first:] = float(grad_output.item()) / dice[:, first:].size
+    scale /= denominator
+    coefficient_intersection[...] = -2.0 * scale
+    coefficient_sum[...] = scale * dice
 
 
 def dice_backward(

@@ -101,6 +101,32 @@ def batch_norm_apply(
     output[...] = _activate(normalised * _scale(weight) + _shift(bias), activation, alpha)
 
 
+def batch_norm_invstd(variance: Array, invstd: Array, eps: float) -> None:
+    """Write 1 / sqrt(variance + eps)."""
+    invstd[...] = 1.0 / np.sqrt(float64(variance) + eps)
+
+
+def batch_norm_fold(
+    weight: Array,
+    bias: Array | None,
+    norm_weight: Array | None,
+    norm_bias: Array | None,
+    mean: Array,
+    variance: Array,
+    folded_weight: Array,
+    folded_bias: Array,
+    eps: float,
+) -> None:
+    """Write weight (out_channels, ...) and bias of a layer that contains the norm behind it.
+
+    The norm has constant statistics: y = (x - mean) * norm_weight / sqrt(variance + eps) +
+    norm_bias.
+    """
+    scale = _scale(norm_weight) / np.sqrt(float64(variance) + eps)
+    folded_weight[...] = float64(weight) * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+    folded_bias[...] = _shift(norm_bias) + (_shift(bias) - float64(mean)) * scale
+
+
 def batch_norm_backward(
     grad_output: Array,
     input: Array,

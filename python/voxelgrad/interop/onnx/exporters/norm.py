@@ -9,7 +9,7 @@ import numpy as np
 
 from voxelgrad.interop.onnx.exporters.writer import Item, Writer
 from voxelgrad.interop.onnx.layout import LAST, PLAIN
-from voxelgrad.ops.norm import BatchNorm, GroupNorm, LayerNorm
+from voxelgrad.ops._norm import BatchNorm, GroupNorm, LayerNorm
 
 
 def _affine(writer: Writer, items: list[Any], shape: tuple[int, ...]) -> list[str]:

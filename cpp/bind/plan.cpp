@@ -1,0 +1,122 @@
+#include "bind/plan.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "core/check.hpp"
+
+namespace voxelgrad {
+namespace {
+
+std::unordered_map<std::string, std::vector<Binder>>& binders() {
+    static std::unordered_map<std::string, std::vector<Binder>> all;
+    return all;
+}
+
+std::unique_ptr<Call> bind_call(const std::string& name, const py::tuple& values) {
+    const auto found = binders().find(name);
+    check(found != binders().end(), "compile: '", name,
+          "' gives its result to Python, so it cannot be part of a plan");
+    for (const Binder& binder : found->second)
+        if (auto call = binder(values)) return call;
+    throw py::type_error(
+        "compile: the arguments of " + name +
+        " do not fit: it takes no arrays of these formats, or with gaps in memory");
+}
+
+// Keeps the memory alive for as long as the array lives.
+struct Lease {
+    std::shared_ptr<PlanMemory> memory;
+    void* block;
+};
+
+void end_lease(void* lease) {
+    auto* const held = static_cast<Lease*>(lease);
+    held->memory->release(held->block);
+    delete held;
+}
+
+class Busy {
+ public:
+    explicit Busy(std::atomic<bool>& flag) : flag_(flag) {
+        check(!flag.exchange(true), "compile: another thread runs it; give each thread its own");
+    }
+    ~Busy() { flag_.store(false); }
+
+ private:
+    std::atomic<bool>& flag_;
+};
+
+}  // namespace
+
+void remember_binder(const std::string& name, Binder binder) {
+    binders()[name].push_back(std::move(binder));
+}
+
+py::array Plan::empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+    py::ssize_t count = 1;
+    for (const py::ssize_t extent : shape) count *= extent;
+    void* const block = memory_->allocate(static_cast<std::size_t>(count * dtype.itemsize()));
+    return py::array(dtype, shape, block, py::capsule(new Lease{memory_, block}, end_lease));
+}
+
+void Plan::declare(const py::array& array) { declared_.push_back(array); }
+
+bool Plan::is_declared(const void* data, std::size_t bytes) const {
+    const char* const begin = static_cast<const char*>(data);
+    return std::any_of(declared_.begin(), declared_.end(), [&](const py::array& array) {
+        const char* const first = static_cast<const char*>(array.data());
+        return begin >= first && begin + bytes <= first + array.nbytes();
+    });
+}
+
+void Plan::check_arrays(const std::string& name, const Call& call) const {
+    call.visit([&](const void* data, std::size_t bytes, bool written) {
+        if (bytes == 0 || is_declared(data, bytes)) return;
+        check(!written || memory_->holds(data, bytes), "compile: ", name,
+              " writes an array that is neither the plan's nor known to it");
+        check(written || memory_->is_written(data, bytes), "compile: ", name,
+              " reads an array that no recorded call has written; numbers that Python or numpy "
+              "computed would be stale when the plan runs again: make them a buffer "
+              "(Module.register_buffer), an input, or compute them with voxelgrad.ops");
+    });
+}
+
+std::size_t Plan::call(const std::string& name, const py::args& values) {
+    auto call = bind_call(name, values);
+    check_arrays(name, *call);
+    {
+        const py::gil_scoped_release unlocked;
+        call->run();
+    }
+    call->visit([&](const void* data, std::size_t, bool written) {
+        if (written) memory_->mark_written(data);
+    });
+    calls_.push_back(std::move(call));
+    return calls_.size() - 1;
+}
+
+void Plan::set(std::size_t call, std::size_t position, py::handle value) {
+    check(call < calls_.size() && calls_[call]->set(position, value), "compile: call ", call,
+          " has no argument ", position, " of this kind");
+}
+
+void Plan::run() {
+    const Busy alone(busy_);
+    const py::gil_scoped_release unlocked;
+    for (const auto& call : calls_) call->run();
+}
+
+void define_plan(py::module_& m) {
+    py::class_<Plan>(m, "Plan")
+        .def(py::init<>())
+        .def("empty", &Plan::empty, py::arg("shape"), py::arg("dtype"))
+        .def("declare", &Plan::declare, py::arg("array").noconvert())
+        .def("call", &Plan::call, py::arg("name"))
+        .def("set", &Plan::set, py::arg("call"), py::arg("position"), py::arg("value"))
+        .def("run", &Plan::run)
+        .def("__len__", &Plan::size)
+        .def_property_readonly("bytes", &Plan::bytes);
+}
+
+}  // namespace voxelgrad

@@ -1,0 +1,144 @@
+// A plan: native calls with their arguments, recorded while a step runs and then run again without
+// Python between them.
+//
+// Every function that `def` binds can be recorded. A call is recorded only if the plan can vouch
+// for its arrays: what it reads was written by an earlier call of the plan or declared, what it
+// writes is memory of the plan or declared. So numbers that Python computed in between cannot go
+// stale unseen.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bind/casters.hpp"
+#include "core/plan_memory.hpp"
+
+namespace voxelgrad {
+
+namespace py = pybind11;
+
+// What a call does with an array: its address, bytes and whether it is written.
+using Visitor = std::function<void(const void* data, std::size_t bytes, bool written)>;
+
+template <class T>
+void visit_arrays(const T&, const Visitor&) {}  // a number or a name
+
+template <class T>
+void visit_arrays(const View<T>& view, const Visitor& visit) {
+    visit(view.data, static_cast<std::size_t>(view.size()) * sizeof(T), !std::is_const_v<T>);
+}
+
+template <class T>
+void visit_arrays(const OptionalView<T>& view, const Visitor& visit) {
+    if (view) visit_arrays(static_cast<const View<T>&>(view), visit);
+}
+
+template <class T>
+void visit_arrays(const std::vector<View<T>>& views, const Visitor& visit) {
+    for (const View<T>& view : views) visit_arrays(view, visit);
+}
+
+// A function with its arguments.
+class Call {
+ public:
+    virtual ~Call() = default;
+    virtual void run() = 0;
+    virtual void visit(const Visitor& visit) const = 0;
+    virtual bool set(std::size_t position, py::handle value) = 0;  // false if it does not fit
+};
+
+template <class... Args>
+class BoundCall final : public Call {
+ public:
+    using Function = void (*)(Args...);
+    explicit BoundCall(Function function) : function_(function) {}
+
+    bool load(const py::tuple& values) {
+        if (values.size() != sizeof...(Args)) return false;
+        for (std::size_t i = 0; i < values.size(); ++i)
+            if (!set(i, values[i])) return false;
+        return true;
+    }
+
+    void run() override { std::apply(function_, arguments_); }
+
+    void visit(const Visitor& visit) const override {
+        std::apply([&](const auto&... argument) { (visit_arrays(argument, visit), ...); },
+                   arguments_);
+    }
+
+    bool set(std::size_t position, py::handle value) override {
+        return set_at(position, value, std::index_sequence_for<Args...>());
+    }
+
+ private:
+    template <std::size_t... I>
+    bool set_at(std::size_t position, py::handle value, std::index_sequence<I...>) {
+        return ((I == position && convert(value, std::get<I>(arguments_))) || ...);
+    }
+
+    template <class T>
+    static bool convert(py::handle value, T& target) {
+        py::detail::make_caster<T> caster;
+        if (!caster.load(value, true)) return false;
+        target = py::detail::cast_op<T&>(caster);
+        return true;
+    }
+
+    Function function_;
+    std::tuple<std::decay_t<Args>...> arguments_;
+};
+
+// Makes a call of a bound function, or nothing if the arguments do not fit.
+using Binder = std::function<std::unique_ptr<Call>(const py::tuple&)>;
+
+void remember_binder(const std::string& name, Binder binder);
+
+// Lets plans record `function` under `name`; several functions of one name are overloads.
+template <class... Args>
+void remember(const char* name, void (*function)(Args...)) {
+    remember_binder(name, [function](const py::tuple& values) -> std::unique_ptr<Call> {
+        auto call = std::make_unique<BoundCall<Args...>>(function);
+        return call->load(values) ? std::move(call) : nullptr;
+    });
+}
+
+// A function that returns something gives it to Python: a plan cannot hold it.
+template <class Result, class... Args>
+void remember(const char*, Result (*)(Args...)) {}
+
+class Plan {
+ public:
+    // An array whose memory belongs to the plan; it outlives the plan if need be.
+    py::array empty(const std::vector<py::ssize_t>& shape, const py::dtype& dtype);
+    // The array may be read and written by the plan, which keeps it; its owner may change it
+    // between two runs.
+    void declare(const py::array& array);
+    // Records a call and runs it; returns its number.
+    std::size_t call(const std::string& name, const py::args& values);
+    // Changes an argument, such as a seed, for the next runs.
+    void set(std::size_t call, std::size_t position, py::handle value);
+    // Runs all calls in order; the first exception ends the run.
+    void run();
+
+    std::size_t size() const { return calls_.size(); }
+    std::size_t bytes() const { return memory_->bytes(); }
+
+ private:
+    void check_arrays(const std::string& name, const Call& call) const;
+    bool is_declared(const void* data, std::size_t bytes) const;
+
+    std::shared_ptr<PlanMemory> memory_ = std::make_shared<PlanMemory>();
+    std::vector<py::array> declared_;
+    std::vector<std::unique_ptr<Call>> calls_;
+    std::atomic<bool> busy_{false};
+};
+
+void define_plan(py::module_& m);
+
+}  // namespace voxelgrad
