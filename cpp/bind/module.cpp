@@ -183,8 +183,8 @@ template <class Statistic>
 void define_running_statistics(py::module_& m) {
     def(m, "batch_norm_update", vg::batch_norm_update<Statistic>, "mean"_a, "invstd"_a,
         "running_mean"_a, "running_var"_a, "count"_a, "momentum"_a, "eps"_a);
-    def(m, "batch_norm_invstd", vg::batch_norm_invstd<Statistic>, "variance"_a, "invstd"_a,
-        "eps"_a);
+    def(m, "batch_norm_statistics", vg::batch_norm_statistics<Statistic>, "running_mean"_a,
+        "running_var"_a, "mean"_a, "invstd"_a, "eps"_a);
 }
 
 void define_norm_fold(py::module_& m) {

@@ -29,9 +29,10 @@ void batch_norm_update(View<const float> mean, View<const float> invstd,
                        View<Statistic> running_mean, View<Statistic> running_var,
                        std::int64_t count, double momentum, double eps);
 
-// invstd = 1 / sqrt(variance + eps); the variance is float or double.
+// What batch_norm_apply takes, from running statistics: mean, and invstd = 1 / sqrt(var + eps).
 template <class Statistic>
-void batch_norm_invstd(View<const Statistic> variance, View<float> invstd, double eps);
+void batch_norm_statistics(View<const Statistic> running_mean, View<const Statistic> running_var,
+                           View<float> mean, View<float> invstd, double eps);
 
 // The result alone, from given statistics: the same bits as in batch_norm_forward.
 template <class T>

@@ -33,16 +33,23 @@ void batch_norm_update(View<const float> mean, View<const float> invstd,
 }
 
 template <class Statistic>
-void batch_norm_invstd(View<const Statistic> variance, View<float> invstd, double eps) {
-    check_same_shape("batch_norm_invstd", "variance", variance, "invstd", invstd);
-    for (std::int64_t c = 0; c < variance.size(); ++c) {
-        const double value = variance.data[c];
-        invstd.data[c] = static_cast<float>(1.0 / std::sqrt(value + eps));
+void batch_norm_statistics(View<const Statistic> running_mean, View<const Statistic> running_var,
+                           View<float> mean, View<float> invstd, double eps) {
+    constexpr const char* op = "batch_norm_statistics";
+    check_same_shape(op, "running_mean", running_mean, "mean", mean);
+    check_same_shape(op, "running_var", running_var, "mean", mean);
+    check_same_shape(op, "invstd", invstd, "mean", mean);
+    for (std::int64_t c = 0; c < mean.size(); ++c) {
+        const double variance = running_var.data[c];
+        mean.data[c] = static_cast<float>(running_mean.data[c]);
+        invstd.data[c] = static_cast<float>(1.0 / std::sqrt(variance + eps));
     }
 }
 
-template void batch_norm_invstd(View<const float>, View<float>, double);
-template void batch_norm_invstd(View<const double>, View<float>, double);
+template void batch_norm_statistics(View<const float>, View<const float>, View<float>, View<float>,
+                                    double);
+template void batch_norm_statistics(View<const double>, View<const double>, View<float>,
+                                    View<float>, double);
 template void batch_norm_update(View<const float>, View<const float>, View<float>, View<float>,
                                 std::int64_t, double, double);
 template void batch_norm_update(View<const float>, View<const float>, View<double>, View<double>,

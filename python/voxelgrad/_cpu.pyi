@@ -282,7 +282,13 @@ def batch_norm_apply(
     activation: str,
     alpha: float,
 ) -> None: ...
-def batch_norm_invstd(variance: _Floats | _Doubles, invstd: _Floats, eps: float) -> None: ...
+def batch_norm_statistics(
+    running_mean: _Floats | _Doubles,
+    running_var: _Floats | _Doubles,
+    mean: _Floats,
+    invstd: _Floats,
+    eps: float,
+) -> None: ...
 def batch_norm_fold(
     weight: _Floats,
     bias: _Floats | None,

@@ -81,9 +81,9 @@ class FoldingRecorder(Recorder):
         """Run and record a native function, unless it may be folded with the next ones."""
         if name == "batch_norm_apply" and self._is_held(*values):
             return self._fold(*values)
-        if name != "batch_norm_invstd" or len(self._held) != 1:
+        if name != "batch_norm_statistics" or len(self._held) != 1:
             self.finish()
-        if name in (*_BEFORE_A_NORM, "batch_norm_invstd"):
+        if name in (*_BEFORE_A_NORM, "batch_norm_statistics"):
             self._held.append((name, values))
             return -1
         return super().call(name, *values)
@@ -109,13 +109,13 @@ class FoldingRecorder(Recorder):
         activation: str,
         alpha: float,
     ) -> int:
-        (name, values), (_, (variance, _, eps)) = self._held
+        (name, values), (_, (running_mean, running_var, _, _, eps)) = self._held
         self._held = []
         source, weight, bias, _, *settings = values
         folded_weight = self.empty(weight.shape, weight.dtype)
         folded_bias = self.empty(weight.shape[:1], weight.dtype)
         self._folded += [folded_weight, folded_bias]
-        norm = (norm_weight, norm_bias, mean, variance)
+        norm = (norm_weight, norm_bias, running_mean, running_var)
         super().call("batch_norm_fold", weight, bias, *norm, folded_weight, folded_bias, eps)
         number = super().call(name, source, folded_weight, folded_bias, output, *settings)
         if activation != "identity":

@@ -126,9 +126,10 @@ class BatchNorm(Norm):
         dtype, channels = parameter_dtype(input.dtype), input.shape[-1:]
         if not self.training:
             assert self.running_mean is not None and self.running_var is not None
-            mean = self.running_mean.astype(dtype, copy=False)
-            invstd = self.backend.empty(channels, dtype)
-            self.backend.batch_norm_invstd(self.running_var, invstd, self.eps)
+            mean, invstd = self.backend.empty(channels, dtype), self.backend.empty(channels, dtype)
+            self.backend.batch_norm_statistics(
+                self.running_mean, self.running_var, mean, invstd, self.eps
+            )
             self.saved = (input, weight, bias, mean, invstd)
             return self.rebuild()
         output: Array = self.backend.empty(input.shape, input.dtype)

@@ -101,9 +101,12 @@ def batch_norm_apply(
     output[...] = _activate(normalised * _scale(weight) + _shift(bias), activation, alpha)
 
 
-def batch_norm_invstd(variance: Array, invstd: Array, eps: float) -> None:
-    """Write 1 / sqrt(variance + eps)."""
-    invstd[...] = 1.0 / np.sqrt(float64(variance) + eps)
+def batch_norm_statistics(
+    running_mean: Array, running_var: Array, mean: Array, invstd: Array, eps: float
+) -> None:
+    """Write what ``batch_norm_apply`` takes: the mean, and 1 / sqrt(variance + eps)."""
+    mean[...] = running_mean
+    invstd[...] = 1.0 / np.sqrt(float64(running_var) + eps)
 
 
 def batch_norm_fold(
