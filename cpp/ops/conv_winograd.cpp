@@ -91,7 +91,7 @@ void run_block(const Plan& plan, const TileBlock& block) {
     const std::int64_t targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(targets * plan.width);
     const std::int64_t source_size = frequencies_size(sources, channels);
-    Workspace<float> memory(source_size + winograd_frequencies * stride);
+    Workspace<float> memory(std::max(source_size + winograd_frequencies * stride, huge_block));
     const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
     float* products = memory.data() + source_size;
     transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);

@@ -12,6 +12,10 @@
 
 namespace voxelgrad {
 
+// Floats of a workspace that lies on huge pages: 36 frequencies are 36 streams, more than small
+// pages have entries for.
+constexpr std::int64_t huge_block = 1 << 18;
+
 struct TileBlock {
     std::int64_t first, tiles;   // of each slice
     std::int64_t depth, slices;  // first target slice; target slices

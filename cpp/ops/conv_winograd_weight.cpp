@@ -80,8 +80,8 @@ void run_chunk(const Plan& plan, std::int64_t first_unit, std::int64_t end_unit,
     const WinogradTiles& tiles = plan.tiles;
     const Side &source = plan.pass.source, &target = plan.pass.target;
     const std::int64_t fine_size = frequencies_size(tiles.most_source_tiles(), source.channels);
-    Workspace<float> memory(fine_size +
-                            frequencies_size(tiles.most_target_tiles(), target.channels));
+    const std::int64_t coarse_size = frequencies_size(tiles.most_target_tiles(), target.channels);
+    Workspace<float> memory(std::max(fine_size + coarse_size, huge_block));
     for (std::int64_t unit = first_unit; unit < end_unit; ++unit) {
         const TileBlock block = tiles.at(unit);
         const std::int64_t sources = block.source_tiles(tiles.depth_taps);
