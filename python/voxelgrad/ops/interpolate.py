@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
+from voxelgrad.backends import constant
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import (
     IntOrTuple,
@@ -123,9 +124,9 @@ class Resample(Function):
         self.backend.resample(
             source,
             target,
-            [taps.starts for taps in tables],
-            [taps.positions for taps in tables],
-            [taps.weights.astype(parameter_dtype(source.dtype)) for taps in tables],
+            [constant(taps.starts) for taps in tables],
+            [constant(taps.positions) for taps in tables],
+            [constant(taps.weights.astype(parameter_dtype(source.dtype))) for taps in tables],
         )
 
 
