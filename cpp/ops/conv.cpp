@@ -1,10 +1,11 @@
 #include "ops/conv.hpp"
 
+#include <algorithm>
+
 #include "core/check.hpp"
-#include "core/parallel_for.hpp"
-#include "core/pool.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/linear_row.hpp"
+#include "ops/reduce.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -27,35 +28,17 @@ const float* bias_data(const char* op, const OptionalView<const float>& bias,
     return bias.data;
 }
 
-// Sums over all pixels, channel by channel: one partial sum a chunk, chunks added in order.
-template <class T>
-void channel_sums(const View<const T>& array, float* sums) {
-    const std::int64_t channels = array.last(), pixels = array.count(0, array.rank - 1);
-    const std::int64_t grain = std::max<std::int64_t>(1, (1 << 16) / channels);
-    const std::int64_t chunks = (pixels + grain - 1) / grain;
-    Workspace<double> partial(chunks * channels);
-    parallel_for_ranges(pixels, grain, [&](std::int64_t begin, std::int64_t end) {
-        double* mine = partial.data() + begin / grain * channels;
-        std::fill(mine, mine + channels, 0.0);
-        for (std::int64_t pixel = begin; pixel < end; ++pixel)
-            for (std::int64_t c = 0; c < channels; ++c)
-                mine[c] += to_float(array.data[pixel * channels + c]);
-    });
-    for (std::int64_t c = 0; c < channels; ++c) {
-        double total = 0.0;
-        for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-            total += partial[chunk * channels + c];
-        sums[c] = static_cast<float>(total);
-    }
-}
-
 template <class T>
 void bias_gradient(const char* op, const View<const T>& grad_output,
                    const OptionalView<float>& grad_bias) {
     if (!grad_bias) return;
     check(grad_bias.rank == 1 && grad_bias[0] == grad_output.last(), op, ": grad_bias ", grad_bias,
           " must be (", grad_output.last(), ",)");
-    channel_sums(grad_output, grad_bias.data);
+    View<float> sums = grad_bias;  // (1, ..., 1, channels)
+    sums.rank = grad_output.rank;
+    std::fill_n(sums.shape, sums.rank - 1, 1);
+    sums.shape[sums.rank - 1] = grad_bias[0];
+    reduce_sum(grad_output, sums, 1.0);
 }
 
 // A matrix product is a convolution of a row of M pixels with a kernel of one tap.
