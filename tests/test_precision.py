@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import voxelgrad as vg
 from instruction_sets import VECTOR
 from voxelgrad.backends import cpu
+from voxelgrad.data import ArrayDataset
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, 3.4e38, 1.00390625], np.float32)
 
@@ -58,3 +61,60 @@ def test_a_bfloat16_weight_is_refused() -> None:
     weight = np.zeros((3, 3, 3, 2), ml_dtypes.bfloat16)
     with pytest.raises(TypeError, match=r"weight is bfloat16.*float32"):
         vg.ops.conv2d(vg.Tensor(image), vg.Tensor(weight))
+
+
+def test_autocast_rounds_images_and_leaves_parameters() -> None:
+    vg.manual_seed(0)
+    model = vg.models.UNet(2, 3, features=(8, 16))
+    image = np.random.default_rng(0).standard_normal((2, 16, 16, 2)).astype(np.float32)
+    labels = np.random.default_rng(1).integers(0, 3, (2, 16, 16))
+    with vg.autocast("bfloat16"):
+        logits = model(vg.Tensor(image))
+        loss = vg.ops.cross_entropy(logits, labels)
+    assert logits.dtype == ml_dtypes.bfloat16
+    assert loss.dtype == np.float32
+    loss.backward()
+    for parameter in model.parameters():
+        assert parameter.dtype == np.float32
+        assert parameter.grad is not None and parameter.grad.dtype == np.float32
+
+
+def test_autocast_ends_with_its_block_and_can_be_switched_off_inside() -> None:
+    x, w = vg.Tensor(np.ones((1, 4), np.float32)), vg.Tensor(np.ones((3, 4), np.float32))
+    with vg.autocast():
+        assert vg.ops.linear(x, w).dtype == ml_dtypes.bfloat16
+        with vg.autocast("float32"):
+            assert vg.ops.linear(x, w).dtype == np.float32
+    assert vg.ops.linear(x, w).dtype == np.float32
+
+
+def test_autocast_does_not_reach_other_threads() -> None:
+    x, w = vg.Tensor(np.ones((1, 4), np.float32)), vg.Tensor(np.ones((3, 4), np.float32))
+    found = []
+    with vg.autocast():
+        thread = threading.Thread(target=lambda: found.append(vg.ops.linear(x, w).dtype))
+        thread.start()
+        thread.join()
+    assert found == [np.float32]
+
+
+def test_a_network_trained_in_bfloat16_learns_what_float32_learns() -> None:
+    images = np.random.default_rng(2).standard_normal((8, 16, 16, 1)).astype(np.float32)
+    labels = (images[..., 0] > 0).astype(np.int64)
+    losses = {}
+    for precision in ("float32", "bf16"):
+        vg.manual_seed(3)
+        model = vg.models.UNet(1, 2, features=(8, 16))
+        learner = vg.train.Learner(
+            model,
+            ArrayDataset(list(images), list(labels)),
+            vg.nn.CrossEntropyLoss(),
+            vg.optim.Adam(model.parameters(), lr=0.01),
+            precision=precision,
+        )
+        losses[precision] = [row["train_loss"] for row in learner.fit(15)]
+        prediction = next(learner.predict(images))
+        assert prediction.probabilities.dtype == np.float32
+    assert losses["bf16"][-1] < 0.5 * losses["bf16"][0]
+    # Each forward pass rounds every image to 8 binary digits a few times over.
+    assert losses["bf16"][0] == pytest.approx(losses["float32"][0], rel=0.02)
