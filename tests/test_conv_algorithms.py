@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 from bounds import bounds_of
 from comparison import assert_within
 from conv_cases import conv_case
-from instruction_sets import VECTOR
+from instruction_sets import VECTOR, forced
 from op_case import OpCase
 from op_cases import CONV_CASES, LARGE_CASES
 from op_runs import problem_of, run_native
@@ -35,23 +33,10 @@ WINOGRAD_CASES = [
 ]
 
 
-@contextmanager
-def forced(algorithm: str, isa: str) -> Iterator[None]:
-    """Run convolution by this algorithm on this instruction set."""
-    before = cpu.isa_name()
-    cpu.set_conv_algorithm(algorithm)
-    cpu.set_isa(isa)
-    try:
-        yield
-    finally:
-        cpu.set_conv_algorithm("")
-        cpu.set_isa(before)
-
-
 CASES = [case for case in CONV_CASES if case.op != "linear"]
 
 
-@pytest.mark.parametrize("isa", cpu.isa_names())
+@pytest.mark.parametrize("isa", VECTOR)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_general_algorithms_take_every_case(case: OpCase, isa: str) -> None:
     problem = problem_of(case)

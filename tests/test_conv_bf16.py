@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import ml_dtypes
 import numpy as np
 import pytest
@@ -13,11 +10,10 @@ import voxelgrad as vg
 from bounds import monomial
 from comparison import assert_within
 from conv_cases import conv_case
-from instruction_sets import ALL
+from instruction_sets import ALL, forced
 from op_case import OpCase
 from op_cases import CONV_CASES
 from op_runs import Problem, evaluate, solve
-from voxelgrad.backends import cpu
 
 BF16 = ml_dtypes.bfloat16
 STORE = 2.0**-8
@@ -30,18 +26,6 @@ CASES = [
     conv_case("conv", (1, 40, 37), (4, 20), (7, 7), stride=2, padding=3),
     conv_case("conv_transpose", (2, 9, 11), (34, 20), (2, 2), stride=2),
 ]
-
-
-@contextmanager
-def forced(algorithm: str, isa: str) -> Iterator[None]:
-    before = cpu.isa_name()
-    cpu.set_conv_algorithm(algorithm)
-    cpu.set_isa(isa)
-    try:
-        yield
-    finally:
-        cpu.set_conv_algorithm("")
-        cpu.set_isa(before)
 
 
 _problems: dict[str, Problem] = {}

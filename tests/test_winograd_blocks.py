@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from instruction_sets import VECTOR
 from voxelgrad.backends import cpu
 
 Array = NDArray[np.float32]
@@ -19,7 +20,7 @@ IMAGES, SIZE, CHANNELS = 5, 60, 256
 ONE = (1, 1)
 
 
-@pytest.fixture(params=cpu.isa_names(), autouse=True)
+@pytest.fixture(params=VECTOR, autouse=True)
 def winograd(request: pytest.FixtureRequest) -> Iterator[None]:
     before = cpu.isa_name()
     cpu.set_isa(request.param)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from voxelgrad import autograd, backends, ops, random
+from voxelgrad import autograd, backends, backward, ops, random
 from voxelgrad.checkpoint import checkpoint
 from voxelgrad.config import get_num_threads, set_num_threads, show_config
 from voxelgrad.grad_mode import enable_grad, no_grad
@@ -28,6 +28,7 @@ __all__ = [
     "autocast",
     "autograd",
     "backends",
+    "backward",
     "checkpoint",
     "compile",
     "data",

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from voxelgrad import precision, random
-from voxelgrad.autograd import Function, Node, gradients_of, leaves_of
+from voxelgrad.autograd import Function, Node
 from voxelgrad.backends import backend_of
+from voxelgrad.backward import gradients_of, leaves_of
 from voxelgrad.grad_mode import enable_grad, mode
 from voxelgrad.tensor import Array, Tensor, wrap
 

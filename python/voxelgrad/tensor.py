@@ -138,7 +138,7 @@ class Tensor:
                 ``grad`` is missing, or the graph was freed by an earlier ``backward``.
             ValueError: If ``grad`` has another shape.
         """
-        voxelgrad.autograd.run_backward(self, grad)
+        voxelgrad.backward.run_backward(self, grad)
 
     def register_hook(self, hook: Hook) -> HookHandle:
         """Call ``hook(grad)`` in each ``backward``, once the gradient of this tensor is complete.

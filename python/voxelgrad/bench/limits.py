@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -74,21 +74,8 @@ def fma_limits(runs: int, rounds: int = 2_000_000) -> list[Limit]:
         rounds: Length of a run; a round is 12 vector instructions.
     """
     cpu = backends.load("cpu")
-    before, names = cpu.isa_name(), [name for name in cpu.isa_names() if name in _VECTOR_SETS]
-
-    def run(isa: str) -> int:
-        cpu.set_isa(isa)
-        return int(cpu.run_fma(rounds))
-
-    try:
-        work = [run(isa) for isa in names]
-        timings = interleave([partial(run, isa) for isa in names], runs)
-    finally:
-        cpu.set_isa(before)
-    return [
-        Limit(f"fma {isa}", cpu.num_threads(), "GFLOP/s", operations, timing)
-        for isa, operations, timing in zip(names, work, timings, strict=True)
-    ]
+    names = [name for name in cpu.isa_names() if name in _VECTOR_SETS]
+    return _product_limits("fma", names, runs, lambda isa: cpu.run_fma(rounds))
 
 
 def tile_limits(runs: int, rounds: int = 20_000) -> list[Limit]:
@@ -99,21 +86,13 @@ def tile_limits(runs: int, rounds: int = 20_000) -> list[Limit]:
         rounds: Length of a run; a round is 262144 multiply-adds.
     """
     cpu = backends.load("cpu")
-    before, names = cpu.isa_name(), cpu.isa_names()
-
-    def run(isa: str) -> int:
-        cpu.set_isa(isa)
-        return int(cpu.run_tiles(rounds if isa == "amx" else rounds // 10))
-
-    try:
-        work = [run(isa) for isa in names]
-        timings = interleave([partial(run, isa) for isa in names], runs)
-    finally:
-        cpu.set_isa(before)
-    return [
-        Limit(f"bfloat16 {isa}", cpu.num_threads(), "GFLOP/s", operations, timing)
-        for isa, operations, timing in zip(names, work, timings, strict=True)
-    ]
+    shorter = rounds // 10  # without tiles a round takes longer
+    return _product_limits(
+        "bfloat16",
+        cpu.isa_names(),
+        runs,
+        lambda isa: cpu.run_tiles(rounds if isa == "amx" else shorter),
+    )
 
 
 def memory_limits(runs: int, megabytes: int) -> list[Limit]:
@@ -201,6 +180,28 @@ def thread_count(count: int) -> Iterator[None]:
         yield
     finally:
         cpu.set_num_threads(before)
+
+
+def _product_limits(
+    name: str, isas: Sequence[str], runs: int, measured: Callable[[str], int]
+) -> list[Limit]:
+    """Time ``measured``, which returns its operations, on each instruction set in turns."""
+    cpu = backends.load("cpu")
+    before = cpu.isa_name()
+
+    def run(isa: str) -> int:
+        cpu.set_isa(isa)
+        return measured(isa)
+
+    try:
+        work = [run(isa) for isa in isas]
+        timings = interleave([partial(run, isa) for isa in isas], runs)
+    finally:
+        cpu.set_isa(before)
+    return [
+        Limit(f"{name} {isa}", cpu.num_threads(), "GFLOP/s", operations, timing)
+        for isa, operations, timing in zip(isas, work, timings, strict=True)
+    ]
 
 
 def _traffic_limits(level: str, runs: int, array_bytes: int, rounds: int) -> list[Limit]:
