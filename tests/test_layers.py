@@ -39,10 +39,11 @@ ALLOWED = {
     "checkpoint": {"autograd", "tensor"},
     "serialization": {"nn", "models"},
     "compiled": {"nn", "optim", "tensor", "autograd"},
-    "tensor": {"autograd", "ops"},
+    "tensor": {"arrays", "autograd", "ops"},
     "autograd": {"tensor"},
     "backends": {"dtypes"},
     "config": {"backends"},
+    "arrays": {"dtypes"},
     "dtypes": set(),
     "grad_mode": set(),
     "precision": {"dtypes"},
@@ -50,7 +51,7 @@ ALLOWED = {
     "files": set(),
 }
 SHARED = {"dtypes", "precision", "files", "random", "backends", "grad_mode", "serialization"}
-FOUNDATION = {"backends", "dtypes", "files", "precision", "random"}
+FOUNDATION = {"arrays", "backends", "dtypes", "files", "precision", "random"}
 
 
 def room_of(path: Path) -> str:
