@@ -50,7 +50,16 @@ ALLOWED = {
     "random": set(),
     "files": set(),
 }
-SHARED = {"dtypes", "precision", "files", "random", "backends", "grad_mode", "serialization"}
+SHARED = {
+    "arrays",
+    "dtypes",
+    "precision",
+    "files",
+    "random",
+    "backends",
+    "grad_mode",
+    "serialization",
+}
 FOUNDATION = {"arrays", "backends", "dtypes", "files", "precision", "random"}
 
 
