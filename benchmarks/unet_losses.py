@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import voxelgrad as vg
-from voxelgrad.bench.torch_networks import TorchUNet, copy_weights
+from voxelgrad.bench.torch_networks import TorchUNet
 from voxelgrad.data import PhantomDataset
 
 
@@ -35,7 +35,8 @@ def compare(
     vg.manual_seed(0)
     ours = vg.models.UNet(4, 4, features=features)
     theirs = TorchUNet(4, 4, features)
-    copy_weights(ours.state_dict(), theirs)
+    state = vg.interop.torch.to_torch_state_dict(ours)
+    theirs.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     our_optimizer = vg.optim.SGD(ours.parameters(), lr=0.01, momentum=0.9)
     their_optimizer = torch.optim.SGD(theirs.parameters(), lr=0.01, momentum=0.9)
     losses = []

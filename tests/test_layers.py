@@ -39,19 +39,29 @@ ALLOWED = {
     "checkpoint": {"autograd", "backward", "tensor"},
     "serialization": {"nn", "models"},
     "compiled": {"nn", "optim", "tensor", "autograd"},
-    "tensor": {"autograd", "backward", "ops"},
+    "tensor": {"arrays", "autograd", "backward", "ops"},
     "autograd": {"tensor"},
     "backward": {"autograd", "tensor"},
     "backends": {"dtypes"},
     "config": {"backends"},
+    "arrays": {"dtypes"},
     "dtypes": set(),
     "grad_mode": set(),
     "precision": {"dtypes"},
     "random": set(),
     "files": set(),
 }
-SHARED = {"dtypes", "precision", "files", "random", "backends", "grad_mode", "serialization"}
-FOUNDATION = {"backends", "dtypes", "files", "precision", "random"}
+SHARED = {
+    "arrays",
+    "dtypes",
+    "precision",
+    "files",
+    "random",
+    "backends",
+    "grad_mode",
+    "serialization",
+}
+FOUNDATION = {"arrays", "backends", "dtypes", "files", "precision", "random"}
 
 
 def room_of(path: Path) -> str:

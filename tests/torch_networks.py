@@ -135,3 +135,25 @@ class MonaiUNet(nn.Module):
         second = self.down2(first)
         x = self.up2(torch.cat([second, self.bottom(second)], dim=1))
         return self.up1(torch.cat([first, x], dim=1))
+
+
+class ClassicUNet(nn.Module):
+    """A U-Net whose transposed convolutions halve the channels; the names are milesial's."""
+
+    def __init__(self, channels: int, classes: int, width: int = 8) -> None:
+        super().__init__()
+        self.inc = DoubleConv(channels, width)
+        self.down1 = nn.Sequential(nn.MaxPool2d(2), DoubleConv(width, 2 * width))
+        self.down2 = nn.Sequential(nn.MaxPool2d(2), DoubleConv(2 * width, 4 * width))
+        self.up1 = nn.ConvTranspose2d(4 * width, 2 * width, 2, 2)
+        self.conv1 = DoubleConv(4 * width, 2 * width)
+        self.up2 = nn.ConvTranspose2d(2 * width, width, 2, 2)
+        self.conv2 = DoubleConv(2 * width, width)
+        self.outc = nn.Conv2d(width, classes, 1)
+
+    def forward(self, x: Any) -> Any:
+        first = self.inc(x)
+        second = self.down1(first)
+        x = self.up1(self.down2(second))
+        x = self.up2(self.conv1(torch.cat([second, x], dim=1)))
+        return self.outc(self.conv2(torch.cat([first, x], dim=1)))

@@ -12,7 +12,7 @@ from voxelgrad.grad_mode import enable_grad, no_grad
 from voxelgrad.gradcheck import GradientError, gradcheck
 from voxelgrad.precision import autocast
 from voxelgrad.random import manual_seed
-from voxelgrad.tensor import Tensor
+from voxelgrad.tensor import Tensor, from_dlpack
 
 if TYPE_CHECKING:
     from voxelgrad import data, interop, models, nn, optim, report, train
@@ -33,6 +33,7 @@ __all__ = [
     "compile",
     "data",
     "enable_grad",
+    "from_dlpack",
     "get_num_threads",
     "gradcheck",
     "interop",

@@ -9,13 +9,15 @@ import numpy as np
 
 # The operators are ops. They are looked up when used, so that ops may import this module.
 import voxelgrad
+from voxelgrad.arrays import Array, as_array, to_dlpack
 from voxelgrad.backends import refuse_while_recording
-from voxelgrad.dtypes import BFLOAT16, is_floating
+from voxelgrad.dtypes import is_floating
 
 if TYPE_CHECKING:
     from voxelgrad.autograd import Function
 
-Array: TypeAlias = "np.ndarray[Any, Any]"
+__all__ = ["Array", "Hook", "HookHandle", "Tensor", "from_dlpack", "wrap"]
+
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 
 
@@ -23,9 +25,10 @@ class Tensor:
     """An array that operations on it can be differentiated with respect to.
 
     Args:
-        data: A numpy array (kept with its dtype and shared, not copied, if it is C-contiguous; else
-            copied once), another tensor (its data is shared), or numbers and nested lists of them,
-            which become float32.
+        data: A numpy array, or one that gives its memory through DLPack (PyTorch, JAX, ...) or the
+            buffer protocol: kept with its dtype and shared, not copied, if it is C-contiguous; else
+            copied once. Or another tensor (its data is shared), or numbers and nested lists of
+            them, which become float32.
         requires_grad: Whether ``backward`` shall add a gradient to ``grad``. Needs a floating
             dtype.
 
@@ -39,7 +42,8 @@ class Tensor:
         node: The op that computed this tensor; ``None`` for a leaf.
 
     Raises:
-        TypeError: If ``data`` is not numeric, or ``requires_grad`` is asked of integers.
+        TypeError: If ``data`` is not numeric or on another device, or ``requires_grad`` is asked of
+            integers.
     """
 
     __slots__ = ("__weakref__", "data", "grad", "hooks", "node", "requires_grad")
@@ -54,7 +58,7 @@ class Tensor:
     hooks: list[Hook] | None
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        array = _as_array(data)
+        array = data.data if isinstance(data, Tensor) else as_array("Tensor", data)
         if requires_grad and not is_floating(array.dtype):
             raise TypeError(
                 f"Tensor: requires_grad=True needs float32, float64 or bfloat16 data, but data is "
@@ -248,7 +252,28 @@ class Tensor:
         refuse_while_recording("a numpy array of a tensor")
         if dtype is None or dtype == self.data.dtype:
             return self.data.copy() if copy else self.data
+        if copy is False:
+            raise ValueError(
+                f"Tensor: {self.data.dtype} data has to be copied to become {np.dtype(dtype)}, but "
+                f"copy=False; leave copy or dtype out"
+            )
         return self.data.astype(dtype)
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        refuse_while_recording("DLPack")
+        return to_dlpack(
+            self.data, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
+        )
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.data.__dlpack_device__()
 
     def __repr__(self) -> str:
         text = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100)
@@ -281,28 +306,20 @@ def wrap(array: Array, node: Function | None) -> Tensor:
     return tensor
 
 
-def _as_array(data: Any) -> Array:
-    """Return ``data`` as a C-contiguous numeric array of native byte order."""
+def from_dlpack(data: Any, copy: bool | None = None) -> Tensor:
+    """Return a tensor that shares the memory of another library's array.
+
+    Args:
+        data: Anything that gives its memory through DLPack or the buffer protocol, in memory that
+            the processor reads: of numpy, PyTorch, JAX, ...; it keeps its dtype. If it is not
+            C-contiguous, it is copied once.
+        copy: True copies always, False never.
+
+    Raises:
+        TypeError: If the memory cannot be shared: another device, a graph of gradients, bfloat16
+            (which numpy's DLPack does not know).
+        ValueError: If ``copy`` is False and the layout demands a copy.
+    """
     if isinstance(data, Tensor):
-        return data.data
-    known = isinstance(data, (np.ndarray, np.generic))
-    array = np.asarray(data) if known else _from_numbers(data)
-    if array.dtype.kind not in "fiub" and array.dtype != BFLOAT16:
-        raise TypeError(
-            f"Tensor: data has dtype {array.dtype}, which is not a real number; convert it to a "
-            f"float32 array"
-        )
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return array if array.flags.c_contiguous else array.copy(order="C")
-
-
-def _from_numbers(data: Any) -> Array:
-    try:
-        array = np.asarray(data)
-        return array.astype(np.float32) if array.dtype.kind in "fiub" else array
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"Tensor: data of type {type(data).__name__} cannot become an array ({error}); give a "
-            f"numpy array, a number, or nested lists of numbers of equal length"
-        ) from error
+        return wrap(data.data.copy() if copy else data.data, None)
+    return Tensor(as_array("from_dlpack", data, copy))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -104,23 +103,6 @@ def build(name: str) -> nn.Module:
         *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
         *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
     )
-
-
-def copy_weights(state: Mapping[str, np.ndarray], model: nn.Module) -> None:
-    """Copy a voxelgrad state dict into a twin with the same names, turning the weights' layout.
-
-    Raises:
-        RuntimeError: If the names differ.
-    """
-    converted = {}
-    for name, array in state.items():
-        if array.ndim > 2:  # (out, *kernel, in) -> (out, in, *kernel), (in, out, *kernel) going up
-            array = np.moveaxis(array, -1, 0 if name.startswith("upsample") else 1)
-        converted[name] = torch.from_numpy(np.ascontiguousarray(array))
-    result = model.load_state_dict(converted, strict=False)
-    missing = [n for n in result.missing_keys if not n.endswith("num_batches_tracked")]
-    if missing or result.unexpected_keys:
-        raise RuntimeError(f"names differ: {missing} {result.unexpected_keys}")
 
 
 def prepare_model(

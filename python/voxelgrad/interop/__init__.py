@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from voxelgrad.interop import onnx
+from voxelgrad.interop import onnx, torch
 
-__all__ = ["onnx"]
+__all__ = ["onnx", "torch"]
