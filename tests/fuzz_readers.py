@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import voxelgrad as vg
+from torch_files import GOOD, archive
 from voxelgrad.data import readers
 from voxelgrad.train.checkpoint import read_checkpoint, write_checkpoint
 
@@ -47,6 +48,7 @@ def kinds(folder: Path) -> list[Kind]:
         Kind(".safetensors", (_model(folder),), vg.load),
         Kind(".ckpt.safetensors", (_checkpoint(folder),), read_checkpoint),
         Kind(".npy", (_numpy(),), readers.read_image),
+        Kind(".pt", (archive(GOOD),), vg.interop.torch.read),
     ]
     for make in (_png, _nifti, _onnx):
         try:
