@@ -79,8 +79,9 @@ def assert_same_bits(first: train.Learner, second: train.Learner) -> None:
     )
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("size", [8, 7])
-def test_compiled_training_ends_in_the_same_bits(size: int) -> None:
+def test_compiled_training_ends_in_the_same_bits(size: int, precision: str) -> None:
     def run(compile: bool) -> train.Learner:
         vg.manual_seed(5)
         model = vg.models.UNet(2, 2, features=(4, 6))  # pads images of 7 x 7
@@ -88,7 +89,14 @@ def test_compiled_training_ends_in_the_same_bits(size: int) -> None:
         data = ArrayDataset(images, (images[..., 0] > 0).astype(np.int64))
         optimizer = optim.AdamW(model.parameters(), 0.01)
         learner = train.Learner(
-            model, data, nn.DiceCELoss(), optimizer, clip_norm=0.5, batch_size=3, compile=compile
+            model,
+            data,
+            nn.DiceCELoss(),
+            optimizer,
+            clip_norm=0.5,
+            batch_size=3,
+            compile=compile,
+            precision=precision,
         )
         learner.fit(2)
         return learner
