@@ -194,7 +194,7 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     const Pass& pass = plan.pass;
     const std::int64_t part = task % parts, groups = pass.geometry.groups;
     const std::int64_t group = task / parts % groups;
-    const StripBox box = box_at(plan.strip, plan.whole, task / parts / groups);
+    const StripBox box = box_at(plan.strip.box, plan.whole, task / parts / groups);
     const StripSource source{pass.source_data + group * pass.source.channels, pass.source.extent,
                              groups * pass.source.channels, pass.source.channels};
     Workspace<float> strip(plan.strip.size);
@@ -210,7 +210,7 @@ void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
     if (phases.empty()) return;  // a target without pixels
     Plan plan = make_plan(pass, phases);
     const std::int64_t tasks =
-        pass.geometry.batch * pass.geometry.groups * boxes_of_image(plan.strip, plan.whole);
+        pass.geometry.batch * pass.geometry.groups * boxes_of_image(plan.strip.box, plan.whole);
     if (tasks == 0) return;
     const PhaseWeight& last = plan.phases.back();
     const std::int64_t rows = pass.geometry.groups * plan.panels;

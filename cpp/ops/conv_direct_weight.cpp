@@ -79,7 +79,7 @@ Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
               0,
               1};
     plan.strip = plan_strip(plan.whole, broadcast_order(channels), channels, budget_of(sides));
-    plan.units = g.batch * boxes_of_image(plan.strip, plan.whole);
+    plan.units = g.batch * boxes_of_image(plan.strip.box, plan.whole);
     plan.panels = divide_up(sides.target.channels, plan.width);
     plan.tap_size = plan.strip.block * plan.width;
     plan.panel_size = plan.strip.blocks * g.taps() * plan.tap_size;
@@ -168,7 +168,7 @@ void run_task(const Plan& plan, std::int64_t chunk, std::int64_t group, std::int
     Workspace<float> packed((pixels_at_once + plan.strip.box[2]) * plan.width);
     const std::int64_t end_unit = (chunk + 1) * plan.units / plan.chunks;
     for (std::int64_t unit = chunk * plan.units / plan.chunks; unit < end_unit; ++unit) {
-        const StripBox box = box_at(plan.strip, plan.whole, unit);
+        const StripBox box = box_at(plan.strip.box, plan.whole, unit);
         fill_strip(plan.strip, plan.whole, source, box, strip.data());
         add_box(plan, box, group, first_panel, last_panel, strip.data(), packed.data(), gradient);
     }

@@ -110,22 +110,22 @@ StripLayout plan_strip(const GatherPhase& phase, StripOrder order, std::int64_t 
     return layout;
 }
 
-std::int64_t boxes_of_image(const StripLayout& layout, const GatherPhase& phase) {
+std::int64_t boxes_of_image(const std::int64_t* box, const GatherPhase& phase) {
     std::int64_t boxes = 1;
-    for (int a = 0; a < conv_axes; ++a) boxes *= divide_up(phase.count[a], layout.box[a]);
+    for (int a = 0; a < conv_axes; ++a) boxes *= divide_up(phase.count[a], box[a]);
     return boxes;
 }
 
-StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_t number) {
-    StripBox box{};
+StripBox box_at(const std::int64_t* box, const GatherPhase& phase, std::int64_t number) {
+    StripBox found{};
     for (int a = conv_axes - 1; a >= 0; --a) {
-        const std::int64_t boxes = divide_up(phase.count[a], layout.box[a]);
-        box.first[a] = number % boxes * layout.box[a];
-        box.count[a] = std::min(layout.box[a], phase.count[a] - box.first[a]);
+        const std::int64_t boxes = divide_up(phase.count[a], box[a]);
+        found.first[a] = number % boxes * box[a];
+        found.count[a] = std::min(box[a], phase.count[a] - found.first[a]);
         number /= boxes;
     }
-    box.image = number;
-    return box;
+    found.image = number;
+    return found;
 }
 
 StripBox clipped(const StripBox& box, const GatherPhase& phase) {

@@ -41,8 +41,9 @@ struct StripBox {
     std::int64_t first[conv_axes], count[conv_axes];  // target pixels of the phase
 };
 
-std::int64_t boxes_of_image(const StripLayout& layout, const GatherPhase& phase);
-StripBox box_at(const StripLayout& layout, const GatherPhase& phase, std::int64_t number);
+// `box`: target pixels of the largest box.
+std::int64_t boxes_of_image(const std::int64_t* box, const GatherPhase& phase);
+StripBox box_at(const std::int64_t* box, const GatherPhase& phase, std::int64_t number);
 // The part of a box of the merged phases that one of them has.
 StripBox clipped(const StripBox& box, const GatherPhase& phase);
 // The first target pixel of row (depth, height) of a box, counted through all images.

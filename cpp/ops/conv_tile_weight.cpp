@@ -11,6 +11,7 @@
 #include "core/pool.hpp"
 #include "core/split.hpp"
 #include "kernels/tile.hpp"
+#include "ops/conv_strip.hpp"
 #include "ops/conv_tile.hpp"
 #include "ops/conv_tile_strip.hpp"
 
@@ -29,7 +30,6 @@ struct Plan {
     const GatherPhase phase;
     TileStrip strip;  // of one channel block
     std::vector<TileStep> steps;
-    std::int64_t boxes[conv_axes];
     std::int64_t units;           // boxes of all images
     std::int64_t panels, blocks;  // of the coarse and the fine channels
     std::int64_t row_stride;      // elements of a turned row
@@ -63,17 +63,14 @@ void measure(Plan& plan) {
 }
 
 Plan make_plan(const ConvGeometry& g) {
-    Plan plan{g, gather_coarse_from_fine(g), {}, {}, {}, g.batch, 0, 0, 0, 0, 0, 1};
+    Plan plan{g, gather_coarse_from_fine(g), {}, {}, g.batch, 0, 0, 0, 0, 0, 1};
     plan.panels = divide_up(g.coarse_channels, tile_columns);
     plan.blocks = divide_up(g.fine_channels, tile_depth);
     const std::int64_t share = plan.blocks + plan.panels * g.stride[0] * g.stride[1] * g.stride[2];
     const std::int64_t channels = std::min<std::int64_t>(g.fine_channels, tile_depth);
     plan.strip = plan_tile_strip(plan.phase, channels, box_budget / share);
     plan.steps = tile_steps(plan.strip, plan.phase, plan.phase);
-    for (int a = 0; a < conv_axes; ++a) {
-        plan.boxes[a] = divide_up(plan.phase.count[a], plan.strip.box[a]);
-        plan.units *= plan.boxes[a];
-    }
+    plan.units *= boxes_of_image(plan.strip.box, plan.phase);
     measure(plan);
     const std::int64_t affordable = partial_budget / plan.gradient_size();
     const std::int64_t chunks = std::min({most_chunks, affordable, plan.units});
@@ -81,22 +78,6 @@ Plan make_plan(const ConvGeometry& g) {
     const std::int64_t box = plan.turned_size() + plan.panels * plan.packed_size();
     plan.batch = plan.chunks > 1 ? 1 : std::clamp<std::int64_t>(batch_budget / box, 1, plan.units);
     return plan;
-}
-
-struct Box {
-    std::int64_t image, first[conv_axes], count[conv_axes], origin[conv_axes];
-};
-
-Box box_of(const Plan& plan, std::int64_t unit) {
-    Box box{};
-    for (int a = conv_axes - 1; a >= 0; --a) {
-        box.first[a] = unit % plan.boxes[a] * plan.strip.box[a];
-        box.count[a] = std::min(plan.strip.box[a], plan.phase.count[a] - box.first[a]);
-        box.origin[a] = plan.phase.unit[a] * box.first[a] + plan.phase.low[a];
-        unit /= plan.boxes[a];
-    }
-    box.image = unit;
-    return box;
 }
 
 // Pixels that come line by line and go in blocks of 32: few enough to stay in the L1 cache.
@@ -136,12 +117,15 @@ class PixelQueue {
 
 // Turns one block of fine channels of a box: [32 channels][pixels of the strip]. With few channels
 // the 32 rows are the channels of a window of neighbouring pixels.
-void turn_block(const Plan& plan, const bf16* fine, const Box& box, std::int64_t block,
+void turn_block(const Plan& plan, const bf16* fine, const StripBox& box, std::int64_t block,
                 bf16* turned) {
     const ConvGeometry& g = plan.g;
     const TileStrip& strip = plan.strip;
     const std::int64_t all = g.groups * g.fine_channels;
     const TileSource source{fine + box.image * g.fine_pixels() * all, g.fine, all, g.fine_channels};
+    std::int64_t origin[conv_axes];
+    for (int a = 0; a < conv_axes; ++a)
+        origin[a] = plan.phase.unit[a] * box.first[a] + plan.phase.low[a];
     const std::int64_t reach = tile_depth / strip.width - 1;
     PixelQueue queue(strip.columns, strip.width, reach);
     const bf16* const end = turned + plan.row_stride;
@@ -154,16 +138,15 @@ void turn_block(const Plan& plan, const bf16* fine, const Box& box, std::int64_t
         for (std::int64_t row_phase = 0; row_phase < strip.unit[1]; ++row_phase)
             for (std::int64_t phase = 0; phase < strip.unit[2]; ++phase)
                 for (std::int64_t row = 0; row < strip.rows; ++row) {
-                    fill_tile_line(strip, source, box.origin, depth,
-                                   row * strip.unit[1] + row_phase, phase, block * tile_depth,
-                                   queue.room());
+                    fill_tile_line(strip, source, origin, depth, row * strip.unit[1] + row_phase,
+                                   phase, block * tile_depth, queue.room());
                     queue.push(strip.columns, turn);
                 }
     queue.push_zeros(plan.row_stride - plan.pixels() + reach, turn);
 }
 
 // Packs one panel of coarse channels of a box, zeros where the strip has columns of padding.
-void pack_panel(const Plan& plan, const bf16* coarse, const Box& box, std::int64_t panel,
+void pack_panel(const Plan& plan, const bf16* coarse, const StripBox& box, std::int64_t panel,
                 bf16* packed) {
     const ConvGeometry& g = plan.g;
     const std::int64_t all = g.groups * g.coarse_channels, first = panel * tile_columns;
@@ -242,7 +225,7 @@ void add_boxes(const Plan& plan, const bf16* fine, const bf16* coarse, std::int6
     const std::int64_t parts = plan.blocks + plan.panels;
     parallel_for(boxes * parts, [&](std::int64_t at) {
         const std::int64_t b = at / parts, part = at % parts, panel = part - plan.blocks;
-        const Box box = box_of(plan, begin + b);
+        const StripBox box = box_at(plan.strip.box, plan.phase, begin + b);
         if (part < plan.blocks)
             return turn_block(plan, fine, box, part,
                               turned.data() + b * plan.turned_size() + part * plan.block_size());
