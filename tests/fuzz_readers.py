@@ -1,182 +1,108 @@
 """Damage files at random and read them: one clear error each, no crash, no hang, no huge memory.
 
-``python tests/fuzz_readers.py MINUTES [SEED]`` runs for that long, in a process that may not take
-much memory, and prints what it found; a file that broke the rule is kept and named.
-``test_fuzz.py`` replays a few damaged files of every kind.
+``python tests/fuzz_readers.py --minutes 30`` does so for that long and prints what it found; the
+first files of each finding are kept. ``test_fuzz.py`` replays some files of every kind.
 """
 
 from __future__ import annotations
 
-import io
-import resource
-import signal
+import argparse
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-import voxelgrad as vg
-from torch_files import GOOD, archive
-from voxelgrad.data import readers
-from voxelgrad.train.checkpoint import read_checkpoint, write_checkpoint
+import damage
+from file_kinds import KINDS, Kind
+from fuzz_worker import READ, REFUSED, available, running_worker
 
-EXPECTED = (ValueError, TypeError, OSError)
-"""Errors that say what is wrong with a file; an OSError is the system's word on it."""
-
-ADDRESS_SPACE = 6 << 30  # bytes: libraries reserve far more addresses than they use memory
-LONGEST = 20  # seconds that reading one small file may take
+KEPT = 2  # files of each finding
+Counts = Counter[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of file: its ending, sound examples of it, and what reads it."""
-
-    ending: str
-    examples: tuple[bytes, ...]
-    read: Callable[[Path], Any]
-
-
-def kinds(folder: Path) -> list[Kind]:
-    """Return every kind of file whose reader's packages are installed."""
-    found = [
-        Kind(".safetensors", (_model(folder),), vg.load),
-        Kind(".ckpt.safetensors", (_checkpoint(folder),), read_checkpoint),
-        Kind(".npy", (_numpy(),), readers.read_image),
-        Kind(".pt", (archive(GOOD),), vg.interop.torch.read),
-    ]
-    for make in (_png, _nifti, _onnx):
-        try:
-            found += make(folder)
-        except ImportError as error:
-            print(f"left out: {error}")
-    return found
+def damaged_file(kind: Kind, seed: int, number: int) -> bytes:
+    """Return the damaged file of a kind that belongs to a seed and a number."""
+    rng = np.random.default_rng([seed, number])
+    whole = _any(kind.sound, rng).read_bytes()
+    other = _any(kind.sound + kind.found, rng).read_bytes()
+    if kind.inside and rng.random() < 0.7:
+        inside = kind.inside[int(rng.integers(len(kind.inside)))]
+        return inside(whole, rng, lambda content: damage.damaged(content, other, rng))
+    return damage.damaged(whole, other, rng)
 
 
-def _model(folder: Path) -> bytes:
-    path = folder / "model.safetensors"
-    vg.save(path, vg.models.UNet(1, 2, features=(2, 4)))
-    return path.read_bytes()
+def _any(paths: list[Path], rng: np.random.Generator) -> Path:
+    return paths[int(rng.integers(len(paths)))]
 
 
-def _checkpoint(folder: Path) -> bytes:
-    path = folder / "seed.ckpt.safetensors"
-    write_checkpoint(path, {"step": 3, "weights": {"w": np.ones((2, 3), np.float32)}, "list": [1]})
-    return path.read_bytes()
+class Findings:
+    """Files that broke the rule: counted, and the first ones of each sort kept.
+
+    Args:
+        folder: Where they are kept; made when there is one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sorts: Counter[str] = Counter()
+
+    def add(self, kind: Kind, result: str, content: bytes) -> None:
+        """Count a file, keep it if it is new of its sort, and say so."""
+        sort = f"{kind.name} {re.sub(r'[0-9]+|[(].*', '', result)[:60]}"
+        self._sorts[sort] += 1
+        if self._sorts[sort] > KEPT:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        number = len(list(self._folder.glob(f"finding-{kind.name}-*")))
+        path = self._folder / f"finding-{kind.name}-{number}{kind.ending}"
+        path.write_bytes(content)
+        print(f"{path}: {result}", flush=True)
 
 
-def _numpy() -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.ones((3, 4, 2), np.float32))
-    return stream.getvalue()
+def fuzz(minutes: float, seed: int, kinds: list[Kind], findings: Findings) -> Counts:
+    """Damage and read until the time is over; return how often each kind had each verdict."""
+    counts: Counts = Counter()
+    end, number = time.monotonic() + 60 * minutes, 0
+    with tempfile.TemporaryDirectory() as folder, running_worker() as worker:
+        while time.monotonic() < end:
+            kind = kinds[number % len(kinds)]
+            content = damaged_file(kind, seed, number)
+            path = Path(folder, f"damaged{kind.ending}")
+            path.write_bytes(content)
+            result = worker.verdict(kind.name, path)
+            good = result in (READ, REFUSED)
+            counts[kind.name, result if good else "broke the rule"] += 1
+            if not good:
+                findings.add(kind, result, content)
+            number += 1
+    return counts
 
 
-def _png(folder: Path) -> list[Kind]:
-    from PIL import Image
-
-    examples = []
-    for array in (np.zeros((5, 7), np.uint8), np.ones((4, 4, 3), np.uint8)):
-        stream = io.BytesIO()
-        Image.fromarray(array).save(stream, "png")
-        examples.append(stream.getvalue())
-    return [Kind(".png", tuple(examples), readers.read_image)]
-
-
-def _nifti(folder: Path) -> list[Kind]:
-    import nibabel
-
-    examples = []
-    for ending in (".nii", ".nii.gz"):
-        path = folder / f"seed{ending}"
-        nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), path)
-        examples.append(Kind(ending, (path.read_bytes(),), readers.read_image))
-    return examples
-
-
-def _onnx(folder: Path) -> list[Kind]:
-    import onnx  # noqa: F401
-
-    path = folder / "seed.onnx"
-    vg.interop.onnx.export(vg.models.CNN(1, 2, features=(2, 4)), path, (1, 8, 8, 1))
-    return [Kind(".onnx", (path.read_bytes(),), vg.interop.onnx.load)]
-
-
-def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
-    """Return a copy with some bytes changed, cut out, doubled, or the end missing."""
-    data = bytearray(whole)
-    for _ in range(int(rng.integers(1, 6))):
-        if not data:
-            break
-        at, length = int(rng.integers(len(data))), int(rng.integers(1, 9))
-        match int(rng.integers(5)):
-            case 0:
-                data[at] ^= 1 << int(rng.integers(8))
-            case 1:
-                data[at : at + length] = rng.bytes(length)
-            case 2:
-                del data[at : at + length]
-            case 3:
-                data[at:at] = data[at : at + length]
-            case _:
-                del data[at:]
-    return bytes(data)
-
-
-def verdict(kind: Kind, path: Path) -> str:
-    """Read a file; return "read", "refused", or what went wrong."""
-    signal.alarm(LONGEST)
-    try:
-        kind.read(path)
-    except EXPECTED as error:
-        return "refused" if str(error).strip() else "an error without a word"
-    except BaseException as error:
-        return f"{type(error).__name__}: {error}"
-    finally:
-        signal.alarm(0)
-    return "read"
-
-
-def _ring(*_: Any) -> None:
-    raise TimeoutError(f"reading took more than {LONGEST} s")
-
-
-def run(folder: Path, seed: int, minutes: float) -> Iterator[tuple[Kind, str, bytes]]:
-    """Damage and read until the time is over; yield each kind, verdict and file."""
-    rng = np.random.default_rng(seed)
-    every, end = kinds(folder), time.monotonic() + 60 * minutes
-    while time.monotonic() < end:
-        kind = every[int(rng.integers(len(every)))]
-        data = damaged(kind.examples[int(rng.integers(len(kind.examples)))], rng)
-        path = folder / f"damaged{kind.ending}"
-        path.write_bytes(data)
-        yield kind, verdict(kind, path), data
+def _table(kinds: list[Kind], counts: Counter[tuple[str, str]]) -> str:
+    columns = (READ, REFUSED, "broke the rule")
+    lines = [f"{'kind':20}" + "".join(f"{name:>16}" for name in columns)]
+    for name in [kind.name for kind in kinds]:
+        lines.append(f"{name:20}" + "".join(f"{counts[name, column]:16,}" for column in columns))
+    totals = [sum(counts[kind.name, column] for kind in kinds) for column in columns]
+    return "\n".join([*lines, f"{'all':20}" + "".join(f"{total:16,}" for total in totals)])
 
 
 def main() -> int:
     """Fuzz for some minutes; return 1 if a file broke the rule."""
-    minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    signal.signal(signal.SIGALRM, _ring)
-    counts: Counter[tuple[str, str]] = Counter()
-    kept = Path("fuzz-findings")
-    with tempfile.TemporaryDirectory() as name:
-        for kind, result, data in run(Path(name), seed, minutes):
-            good = result in ("read", "refused")
-            counts[kind.ending, result if good else "broke the rule"] += 1
-            if not good:
-                kept.mkdir(exist_ok=True)
-                path = kept / f"{sum(counts.values())}{kind.ending}"
-                path.write_bytes(data)
-                print(f"{path}: {result}", flush=True)
-    for (ending, result), count in sorted(counts.items()):
-        print(f"{ending:20}{result:16}{count:9}")
-    return int(any(result == "broke the rule" for _, result in counts))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed damages the same files")
+    parser.add_argument("--kinds", nargs="*", help="only these kinds of files")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
+    args = parser.parse_args()
+    kinds = [kind for kind in available(KINDS) if not args.kinds or kind.name in args.kinds]
+    counts = fuzz(args.minutes, args.seed, kinds, Findings(args.keep))
+    print(_table(kinds, counts))
+    return int(any(verdict == "broke the rule" for _, verdict in counts))
 
 
 if __name__ == "__main__":

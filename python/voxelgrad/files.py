@@ -1,8 +1,10 @@
-"""Writing files so that a reader finds the old one or the whole new one, never half of it."""
+"""Files: written whole or not at all, and read without trusting the sizes that they claim."""
 
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,6 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 Writer = Callable[[BinaryIO], object]
+
+DEFLATE_MOST = 1032
+"""How many bytes one byte of deflate (gzip, zip, PNG) can stand for at most."""
+
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What building something from a damaged description raises, whatever is built."""
 
 _REASONS = {
     errno.ENOENT: "its folder does not exist; create it or choose another one",
@@ -21,6 +29,35 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENAMETOOLONG: "its name is too long; choose a shorter one",
 }
+
+
+class BoundedFile(io.BufferedReader):
+    """A file that is never asked for more than it can have: a damaged size would take that memory.
+
+    Args:
+        raw: The file, or what decompresses it.
+        length: How many bytes it can give at most.
+    """
+
+    def __init__(self, raw: io.RawIOBase | gzip.GzipFile, length: int) -> None:
+        super().__init__(raw)
+        self.length = length
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most ``size`` bytes, all that are left if it is negative."""
+        if size is None or size < 0:
+            return super().read()
+        return super().read(min(size, max(0, self.length - self.tell())))
+
+
+def open_bounded(path: str | os.PathLike[str]) -> BoundedFile:
+    """Open a file for reading that is never asked for more bytes than it has."""
+    return BoundedFile(io.FileIO(path), os.stat(path).st_size)
+
+
+def one_line(error: BaseException, most: int = 500) -> str:
+    """Return what an error says, or else its name, on one line of at most so many characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:most]
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 import voxelgrad
 from voxelgrad import random
-from voxelgrad.files import write_atomically
+from voxelgrad.files import MALFORMED, one_line, write_atomically
 from voxelgrad.models import model as registry
+from voxelgrad.nn import init
 from voxelgrad.nn.module import Module
 
 FORMAT_VERSION = 1
@@ -76,19 +77,25 @@ def load(path: str | os.PathLike[str]) -> registry.Model:
             architecture or a newer format; the message names the file and the way out.
     """
     arrays, description = read_arrays(path, "model")
+    metadata = description.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise _damaged(path, "its metadata is no dictionary")
+    # A class of the user may make more layers than it keeps, to share their weights.
+    most = 2 * sum(array.size for array in arrays.values())
     state = random.get_state()
     try:
         cls = _find(str(description.get("architecture")))
-        model = cls(**description["arguments"])
+        with init.limited_elements(most):
+            model = cls(**description["arguments"])
         dtypes = {array.dtype for array in arrays.values() if array.dtype.kind == "f"}
         if dtypes == {np.dtype(np.float64)}:
             model.astype(np.float64)
         model.load_state_dict(arrays)
-    except (ValueError, TypeError, KeyError, MemoryError) as error:
-        raise ValueError(f"cannot load {path}: {error}") from error
+    except MALFORMED as error:
+        raise ValueError(f"cannot load {path}: {one_line(error)}") from error
     finally:
         random.set_state(state)
-    model.metadata = description.get("metadata") or {}
+    model.metadata = metadata
     return model.eval()
 
 
@@ -157,7 +164,10 @@ def read_arrays(
     text = header.get("description", "")
     if header.get("sha256") != _digest(arrays, text):
         raise _damaged(path, "its content does not match its checksum")
-    description = json.loads(text)
+    try:
+        description = json.loads(text)
+    except MALFORMED as error:
+        raise _damaged(path, f"its description is no JSON: {one_line(error)}") from error
     if not isinstance(description, dict):
         raise _damaged(path, "its description is no dictionary")
     return arrays, description
@@ -183,7 +193,7 @@ def _header(path: str | os.PathLike[str], content: bytes) -> dict[str, str]:
         entries = json.loads(content[8 : 8 + length])
         metadata = {str(key): str(value) for key, value in entries.pop("__metadata__", {}).items()}
         ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
-    except (ValueError, AttributeError, TypeError, LookupError, RecursionError) as error:
+    except MALFORMED as error:
         raise _damaged(path, "its header cannot be read") from error
     expected = 8 + length + max(ends, default=0)
     if expected != len(content):

@@ -13,6 +13,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from voxelgrad.files import MALFORMED, one_line
+
 CONVOLUTIONS = ("conv", "conv_transpose", "linear")
 LAYERS = (
     "max_pool",
@@ -191,37 +193,40 @@ def _read_file(path: Path) -> list[Case]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         entries = list(content["cases"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except MALFORMED as error:
         raise ValueError(
-            f'{path}: not a file of cases ({error}); it must hold {{"cases": [...]}}'
+            f'{path}: not a file of cases ({one_line(error)}); it must hold {{"cases": [...]}}'
         ) from None
     return [_case(entry, f"{path}: case {number}") for number, entry in enumerate(entries, 1)]
 
 
 def _case(entry: Any, where: str) -> Case:
+    shown = f"{where} is {str(entry)[:300]}"
     known = {field.name for field in fields(Case)}
     needed = {field.name for field in fields(Case) if field.default is MISSING}
     if not isinstance(entry, dict) or not needed <= entry.keys() <= known:
         raise ValueError(
-            f"{where} is {entry}; it must give {', '.join(sorted(needed))} and may give "
+            f"{shown}; it must give {', '.join(sorted(needed))} and may give "
             f"{', '.join(sorted(known - needed))}"
         )
     if entry["op"] not in CONVOLUTIONS + LAYERS:
+        choices = ", ".join(CONVOLUTIONS + LAYERS)
+        raise ValueError(f"{where}: op is {str(entry['op'])[:50]!r}; choose from {choices}")
+    size = entry.get("size", [])
+    numbers = [v for k, v in entry.items() if k not in ("op", "size")]
+    numbers += size if isinstance(size, list) else [size]
+    if any(type(v) is not int or not 0 <= v < 2**31 for v in numbers) or not _is_size(size):
         raise ValueError(
-            f"{where}: op is {entry['op']!r}; choose from {', '.join(CONVOLUTIONS + LAYERS)}"
+            f"{shown}; sizes are whole numbers below 2^31, with at most three spatial axes"
         )
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-    numbers = [v for k, v in values.items() if k not in ("op", "size")] + list(
-        values.get("size", ())
-    )
-    if any(type(v) is not int or v < 0 for v in numbers) or len(values.get("size", ())) > 3:
-        raise ValueError(
-            f"{where} is {entry}; sizes are whole numbers, with at most three spatial axes"
-        )
-    case = Case(**values)
-    if min(case.input_shape + case.output_shape + (case.stride, case.kernel, case.groups)) < 1:
-        raise ValueError(
-            f"{where}: {case.name} has input {case.input_shape} and result {case.output_shape}; "
-            "nothing may be empty"
-        )
+    case = Case(**{**entry, "size": tuple(size)})
+    least = min(case.stride, case.kernel, case.groups)
+    if least < 1 or min(case.input_shape + case.output_shape) < 1:
+        raise ValueError(f"{shown}; nothing may be empty, neither input nor kernel nor result")
     return case
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= 3

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from voxelgrad.cli.arguments import (
     Commands,
@@ -32,6 +32,7 @@ from voxelgrad.cli.segmentation import (
 )
 from voxelgrad.data import open_folder, split_by_names, split_by_patient
 from voxelgrad.data.datasets import Subset
+from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.train.folder import writable_folder
 
 _DEFAULT = Settings()
@@ -169,7 +170,7 @@ def _options(args: argparse.Namespace, folder: Path) -> tuple[Settings, int]:
     names = [field.name for field in fields(Settings)] + ["held_out"]
     given = {name: value for name, value in vars(args).items() if name in names}
     if args.resume:
-        stored = _read_settings(folder / "settings.json", names)
+        stored = read_settings(folder / "settings.json")
         for name, value in given.items():
             if stored[name] != value:
                 raise ValueError(
@@ -186,13 +187,28 @@ def _options(args: argparse.Namespace, folder: Path) -> tuple[Settings, int]:
     return Settings(**given), held_out
 
 
-def _read_settings(path: Path, names: list[str]) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the stored options of a training: the fields of ``Settings``, and ``held_out``.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
     stored = _read_json(path, "there is no training to resume")
-    missing = [name for name in names if name not in stored]
+    hints = {**get_type_hints(Settings), "held_out": int}
+    missing = [name for name in hints if name not in stored]
     if missing:
         raise ValueError(f"{path}: {', '.join(missing)} is missing; the file is damaged")
-    stored["features"] = tuple(stored["features"])
-    return {name: stored[name] for name in names}
+    for name, hint in hints.items():
+        if not _is_a(stored[name], hint):
+            raise ValueError(f"{path}: {name} is {stored[name]!r:.100}; the file is damaged")
+    return {name: tuple(stored[name]) if name == "features" else stored[name] for name in hints}
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Return whether a JSON value can be a field of this type."""
+    if hint == tuple[int, ...]:
+        return isinstance(value, list) and all(isinstance(item, int) for item in value)
+    return isinstance(value, (int, float) if hint is float else hint)
 
 
 def _split(
@@ -229,8 +245,8 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"cannot read {path} ({error.strerror}); {hint}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: it is no JSON file ({error}); {hint}") from error
+    except MALFORMED as error:
+        raise ValueError(f"{path}: it is no JSON file ({one_line(error)}); {hint}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path}: it holds no JSON object; {hint}")
     return value

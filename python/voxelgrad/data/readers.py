@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelgrad.data.claims import check_png, open_nifti, read_numpy
+from voxelgrad.files import one_line
+
 PathLike = str | os.PathLike[str]
 
 
@@ -133,8 +136,8 @@ def nifti_shape(path: PathLike) -> tuple[int, ...]:
     """
     _check_readable(path)
     nibabel = require("nibabel", "nibabel")
-    with _parsing(path, "NIfTI file"), _silent(nibabel.imageglobals.logger):
-        return tuple(int(length) for length in nibabel.load(path).shape)
+    with _parsing_nifti(path, nibabel) as image:
+        return tuple(int(length) for length in image.shape)
 
 
 def check_image(data: NDArray[Any], origin: PathLike) -> NDArray[np.float32]:
@@ -227,7 +230,7 @@ def _parsing(path: PathLike, kind: str) -> Iterator[None]:
             yield
     # Parsers of others fail in unforeseen ways: on random damage nine kinds of exception were seen.
     except Exception as error:
-        text = (" ".join(str(error).split()) or type(error).__name__)[:160]
+        text = one_line(error, most=160)
         raise ValueError(
             f"{path}: not a readable {kind} ({text}); it is truncated or damaged; copy it again"
         ) from error
@@ -248,12 +251,21 @@ def _silent(logger: logging.Logger) -> Iterator[None]:
         logger.removeFilter(drop)
 
 
+@contextmanager
+def _parsing_nifti(path: PathLike, nibabel: ModuleType) -> Iterator[Any]:
+    silent = _silent(nibabel.imageglobals.logger)
+    with _parsing(path, "NIfTI file"), silent, open_nifti(path, nibabel) as image:
+        yield image
+
+
 def _png_array(path: PathLike, palette: bool) -> NDArray[Any]:
     image_module = require("PIL.Image", "pillow")
-    with _parsing(path, "PNG"), image_module.open(path, formats=("PNG",)) as image:
-        image.load()
-        keep = palette or image.mode != "P"
-        array = np.array(image if keep else image.convert("RGB"))
+    with _parsing(path, "PNG"):
+        check_png(path)
+        with image_module.open(path, formats=("PNG",)) as image:
+            image.load()
+            keep = palette or image.mode != "P"
+            array = np.array(image if keep else image.convert("RGB"))
     # Transparency tells nothing about tissue.
     return (
         array[..., : array.shape[2] - 1] if array.ndim == 3 and array.shape[2] in (2, 4) else array
@@ -278,8 +290,7 @@ def _grey_mask(array: NDArray[Any], path: PathLike) -> NDArray[Any]:
 
 def _nifti_volume(path: PathLike) -> Volume:
     nibabel = require("nibabel", "nibabel")
-    with _parsing(path, "NIfTI file"), _silent(nibabel.imageglobals.logger):
-        image = nibabel.load(path)
+    with _parsing_nifti(path, nibabel) as image:
         data = np.asanyarray(image.dataobj)
         affine = np.array(image.affine, dtype=np.float64)
         zooms = image.header.get_zooms()
@@ -297,12 +308,9 @@ def _nifti_volume(path: PathLike) -> Volume:
 
 
 def _numpy_array(path: PathLike) -> NDArray[Any]:
-    with _parsing(path, "numpy file"), open(path, "rb") as file:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        names = list(loaded.files)
-        array = np.asarray(loaded[names[0]]) if len(names) == 1 else None
-    if array is None:
-        raise ValueError(f"{path}: holds {len(names)} arrays {names}; it must hold one")
-    return array
+    with _parsing(path, "numpy file"):
+        arrays = read_numpy(path)
+    if len(arrays) != 1:
+        names = [name.removesuffix(".npy") for name in arrays]
+        raise ValueError(f"{path}: holds {len(names)} arrays {names[:20]}; it must hold one")
+    return next(iter(arrays.values()))

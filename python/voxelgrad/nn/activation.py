@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from voxelgrad import ops
 from voxelgrad.nn import arguments
+from voxelgrad.nn.init import filled
 from voxelgrad.nn.module import Module
 from voxelgrad.nn.parameter import Parameter
 from voxelgrad.tensor import Tensor
@@ -53,7 +52,7 @@ class PReLU(Module):
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
         count = arguments.at_least("PReLU", "num_parameters", num_parameters, 1)
-        self.weight = Parameter(np.full(count, init, np.float32))
+        self.weight = Parameter(filled((count,), init))
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with its negative values scaled by the slopes."""

@@ -7,9 +7,13 @@ the fan-out everything but the last.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from voxelgrad.random import generator
 from voxelgrad.tensor import Tensor
@@ -20,6 +24,41 @@ _GAINS = {
     "tanh": 5.0 / 3.0,
     "relu": math.sqrt(2.0),
 }
+_elements_left: ContextVar[int | None] = ContextVar("elements_left", default=None)
+
+
+@contextmanager
+def limited_elements(most: int) -> Iterator[None]:
+    """Within the block, let layers make arrays of so many elements together, and no more.
+
+    A network that is built as a file describes it cannot need more than the file holds.
+
+    Raises:
+        ValueError: In the block, where a layer asks for more; before it takes the memory.
+    """
+    token = _elements_left.set(most)
+    try:
+        yield
+    finally:
+        _elements_left.reset(token)
+
+
+def filled(shape: tuple[int, ...], value: float, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return a new array for a layer, filled with a value; ``limited_elements`` counts it."""
+    _claim(shape)
+    return np.full(shape, value, dtype)
+
+
+def _claim(shape: tuple[int, ...]) -> None:
+    left, wanted = _elements_left.get(), math.prod(shape)
+    if left is None:
+        return
+    if wanted > left:
+        raise ValueError(
+            f"the description asks for a network with an array of shape {shape}; the file has only "
+            f"{left:,} numbers left for it"
+        )
+    _elements_left.set(left - wanted)
 
 
 def gain_of(nonlinearity: str, negative_slope: float = 0.0) -> float:
@@ -137,6 +176,7 @@ def default_weight(shape: tuple[int, ...], fan_in: int) -> NDArray[np.float32]:
 
     This is PyTorch's default for weights and biases of convolutions and linear layers.
     """
+    _claim(shape)
     bound = 1.0 / math.sqrt(fan_in)
     return generator().uniform(-bound, bound, shape).astype(np.float32)
 

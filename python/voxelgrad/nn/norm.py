@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import ops
-from voxelgrad.nn import arguments
+from voxelgrad.nn import arguments, init
 from voxelgrad.nn.activation import LeakyReLU, ReLU
 from voxelgrad.nn.module import Module
 from voxelgrad.nn.parameter import Parameter
@@ -27,9 +26,9 @@ class _Norm(Module):
     weight: Parameter | None
     bias: Parameter | None
 
-    def _make_affine(self, shape: int | tuple[int, ...], affine: bool) -> None:
-        self.weight = Parameter(np.ones(shape, np.float32)) if affine else None
-        self.bias = Parameter(np.zeros(shape, np.float32)) if affine else None
+    def _make_affine(self, shape: tuple[int, ...], affine: bool) -> None:
+        self.weight = Parameter(init.filled(shape, 1.0)) if affine else None
+        self.bias = Parameter(init.filled(shape, 0.0)) if affine else None
 
     def _settings(self, first: str, eps: float) -> str:
         text = first if eps == 1e-5 else f"{first}, eps={eps}"
@@ -82,9 +81,9 @@ class BatchNorm(_Norm):
         self.num_features = arguments.at_least("BatchNorm", "num_features", num_features, 1)
         self.eps = arguments.positive("BatchNorm", "eps", eps)
         self.momentum = arguments.fraction("BatchNorm", "momentum", momentum)
-        self._make_affine(num_features, affine)
-        self.register_buffer("running_mean", np.zeros(num_features, np.float32))
-        self.register_buffer("running_var", np.ones(num_features, np.float32))
+        self._make_affine((num_features,), affine)
+        self.register_buffer("running_mean", init.filled((num_features,), 0.0))
+        self.register_buffer("running_var", init.filled((num_features,), 1.0))
 
     def forward(
         self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01
@@ -130,7 +129,7 @@ class InstanceNorm(_Norm):
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         self.num_features = arguments.at_least("InstanceNorm", "num_features", num_features, 1)
         self.eps = arguments.positive("InstanceNorm", "eps", eps)
-        self._make_affine(num_features, affine)
+        self._make_affine((num_features,), affine)
 
     def forward(
         self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01
@@ -168,7 +167,7 @@ class GroupNorm(_Norm):
             "GroupNorm", num_groups, num_features=num_features
         )
         self.eps = arguments.positive("GroupNorm", "eps", eps)
-        self._make_affine(num_features, affine)
+        self._make_affine((num_features,), affine)
 
     def forward(
         self, input: Tensor, activation: str | None = None, negative_slope: float = 0.01

@@ -120,11 +120,12 @@ class Optimizer:
                 f"has {len(self.params)}; build it with the same model"
             )
         self._check_arrays(arrays, targets)
+        step_counts = [int(count) for count in state["step_counts"]]
         for name in self.setting_names:
             setattr(self, name, settings[name])
         for name, target in targets.items():
             np.copyto(target, arrays[name])
-        self.step_counts = [int(count) for count in state["step_counts"]]
+        self.step_counts = step_counts
 
     def __repr__(self) -> str:
         """Return the class, the number of parameters and the settings."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.serialization import read_arrays, write_arrays
 from voxelgrad.train.callbacks import Callback, direction_of, is_better, monitored
 from voxelgrad.train.folder import writable_folder
@@ -48,9 +49,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: If the file is missing, truncated, damaged or not a checkpoint of this version.
     """
     arrays, tree = read_arrays(path, "checkpoint")
-    state = _with_arrays(tree, arrays)
-    assert isinstance(state, dict)
-    return state
+    try:
+        return {name: _with_arrays(value, arrays) for name, value in tree.items()}
+    except MALFORMED as error:
+        raise ValueError(
+            f"cannot load {path}: its description does not fit its arrays ({one_line(error)}); "
+            "use an earlier checkpoint"
+        ) from error
 
 
 class Checkpoint(Callback):

@@ -15,6 +15,7 @@ from voxelgrad import random
 from voxelgrad.compiled import CompiledTraining
 from voxelgrad.data import Batch, DataLoader, Dataset
 from voxelgrad.dtypes import as_dtype
+from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.nn import Module
 from voxelgrad.optim import Optimizer, Schedule, clip_grad_norm
 from voxelgrad.train import inference
@@ -189,16 +190,19 @@ class Learner:
         }
 
     def restore(self, path: str | os.PathLike[str]) -> None:
-        """Go back to the state that a checkpoint holds.
+        """Go back to the state that a checkpoint holds; nothing is changed unless all of it fits.
 
         Raises:
             ValueError: If it is unreadable, or of another model, optimizer, data or schedule.
         """
-        state = read_checkpoint(path)
+        state, before = read_checkpoint(path), self.state()
         try:
             self._restore(state)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"checkpoint {path} does not fit this training: {error}") from error
+        except MALFORMED as error:
+            self._restore(before)
+            raise ValueError(
+                f"checkpoint {path} does not fit this training: {one_line(error)}"
+            ) from error
         self.last_checkpoint = Path(path)
 
     def check_weights(self) -> None:
@@ -312,8 +316,8 @@ class Learner:
         self.epoch, self.batch, self.step = (
             int(position[name]) for name in ("epoch", "batch", "step")
         )
-        self._loss_sum, self._loss_count = position["loss_sum"], position["loss_count"]
-        self._seconds, self.stop_reason = position["seconds"], position["stop_reason"]
+        self._loss_sum, self._loss_count = float(position["loss_sum"]), int(position["loss_count"])
+        self._seconds, self.stop_reason = float(position["seconds"]), position["stop_reason"]
         self.history = list(state["history"])
         # With other callbacks than before there is nobody to give the memory of the old ones to.
         if names == saved:

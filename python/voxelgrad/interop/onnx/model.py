@@ -14,6 +14,7 @@ from voxelgrad.interop.onnx.graph import Graph, Node, Port, Stored
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
 from voxelgrad.interop.onnx.operators import OPERATORS
 from voxelgrad.models.model import Model, register
+from voxelgrad.nn.init import filled
 from voxelgrad.nn.module import Module
 from voxelgrad.nn.parameter import Parameter
 from voxelgrad.tensor import Tensor
@@ -127,7 +128,7 @@ class OnnxModel(Model):
 
 
 def _add(weights: Module, name: str, stored: Stored) -> None:
-    array = np.zeros(stored.shape, np.dtype(stored.dtype))
+    array = filled(tuple(stored.shape), 0, stored.dtype)
     if stored.trainable:
         setattr(weights, name, Parameter(array))
     else:

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import external_data_helper, numpy_helper
 
+from voxelgrad.files import one_line
 from voxelgrad.interop.onnx.fusion import fuse_activations
 from voxelgrad.interop.onnx.graph import Graph, Node, Port
 from voxelgrad.interop.onnx.operators import OPERATORS
@@ -56,14 +57,16 @@ def _parse(content: bytes, path: Path) -> Any:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:
-        raise Refused(f"it is no ONNX file, or it is truncated or damaged ({error})") from error
+        raise Refused(
+            f"it is no ONNX file, or it is truncated or damaged ({one_line(error)})"
+        ) from error
     if not model.graph.node or not model.opset_import:
         raise Refused("it is no ONNX file, or it is damaged: it holds no graph")
     try:
         onnx.checker.check_model(str(path))
         external_data_helper.load_external_data_for_model(model, str(path.parent))
     except Exception as error:
-        raise Refused(f"it breaks a rule of ONNX: {_one_line(error)}") from error
+        raise Refused(f"it breaks a rule of ONNX: {one_line(error)}") from error
     return model
 
 
@@ -120,7 +123,7 @@ def _array(tensor: Any, owner: str) -> NDArray[Any]:
     try:
         array = np.asarray(numpy_helper.to_array(tensor))
     except Exception as error:
-        raise Refused(f"{owner} cannot be read ({_one_line(error)})") from error
+        raise Refused(f"{owner} cannot be read ({one_line(error)})") from error
     if array.dtype in (np.dtype(np.float32), np.dtype(np.float64)) or array.dtype.kind in "iub":
         return np.ascontiguousarray(array).reshape(array.shape)
     try:
@@ -224,7 +227,3 @@ def _port(port: Any) -> Port:
         for n in tensor.shape.dim
     ]
     return Port(port.name, dtype, shape)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]

@@ -7,7 +7,6 @@ that the pickle claims is held against the bytes that are there before an array 
 
 from __future__ import annotations
 
-import io
 import struct
 import zipfile
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import BFLOAT16
+from voxelgrad.files import open_bounded
 from voxelgrad.interop.torch.unpickling import Global, Machine
 
 _STORAGES = {
@@ -43,19 +43,6 @@ class Storage(NamedTuple):
 
     content: bytearray
     dtype: np.dtype[Any] | None
-
-
-class BoundedFile(io.BufferedReader):
-    """A file that is never asked for more than it has: a damaged size would take that memory."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path))
-        self.length = path.stat().st_size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return at most ``size`` bytes, all that are left if it is negative."""
-        left = max(0, self.length - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 class Archive:
@@ -155,7 +142,7 @@ def read_archive(path: Path) -> Any:
         ValueError: If the file is damaged or holds more than tensors and plain data.
     """
     try:
-        with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
+        with open_bounded(path) as file, zipfile.ZipFile(file) as archive:
             return Archive(archive, file.length).read()
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, LookupError) as error:
         raise ValueError(f"the zip archive is truncated or damaged ({error})") from error
