@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from voxelgrad.interop import onnx, torch
+from voxelgrad.interop import keras, onnx, torch
 
-__all__ = ["onnx", "torch"]
+__all__ = ["keras", "onnx", "torch"]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from voxelgrad import nn
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout
+from voxelgrad.interop.pairing import arrays_of, misfit
 from voxelgrad.nn.conv import Convolution, TransposedConvolution
 
 _PASSES_ORDER = (nn.Dropout, nn.Identity, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.Sigmoid, nn.Tanh)
@@ -48,11 +49,22 @@ class Slot:
             return _reordered(self.array, (*spatial, channels), -1, 1)
         return self.layout.restore(self.array)  # type: ignore[no-any-return]
 
-    def from_torch(self, array: NDArray[Any]) -> NDArray[Any]:
+    def store(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array that has PyTorch's layout in voxelgrad's."""
         if self.image:
             return _reordered(array, self.image, 1, -1)
         return self.layout.store(array)  # type: ignore[no-any-return]
+
+    def problem(self, array: NDArray[Any]) -> str:
+        """Return why an array cannot go there; nothing if it can."""
+        if unfit := misfit(array, self.to_torch().shape, self.array, "PyTorch"):
+            return unfit
+        if self.needs_image:
+            return (
+                f"follows a Flatten, which orders pixels otherwise in PyTorch; say what is "
+                f"flattened with flattened={{{self.name!r}: (C, H, W)}}"
+            )
+        return ""
 
 
 def slots(model: nn.Module, flattened: Mapping[str, tuple[int, ...]]) -> list[Slot]:
@@ -66,25 +78,13 @@ def slots(model: nn.Module, flattened: Mapping[str, tuple[int, ...]]) -> list[Sl
         ValueError: If ``flattened`` names no linear weight or a shape that does not fit.
     """
     after_flatten = {id(layer.weight) for layer in _behind_flatten(model)}
-    found: dict[int, Slot] = {}
-    for prefix, module in model.named_modules():
-        for name, array in _arrays(module):
-            full = f"{prefix}.{name}" if prefix else name
-            image = tuple(flattened.get(full, ()))
-            layout = _layout(module) if name == "weight" else PLAIN
-            owner = getattr(module, name)
-            unclear = id(owner) in after_flatten and not image
-            found.setdefault(id(owner), Slot(full, array, layout, image, unclear))
-    _check_images(list(found.values()), flattened)
-    return list(found.values())
-
-
-def _arrays(module: nn.Module) -> Iterator[tuple[str, NDArray[Any]]]:
-    for name, value in vars(module).items():
-        if isinstance(value, nn.Parameter):
-            yield name, value.data
-    for name in module._buffer_names:
-        yield name, getattr(module, name)
+    found: list[Slot] = []
+    for full, module, name, array, owner in arrays_of(model):
+        image = tuple(flattened.get(full, ()))
+        layout = _layout(module) if name == "weight" else PLAIN
+        found.append(Slot(full, array, layout, image, id(owner) in after_flatten and not image))
+    _check_images(found, flattened)
+    return found
 
 
 def _layout(module: nn.Module) -> Layout:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import nn
 from voxelgrad.arrays import as_array
-from voxelgrad.interop.torch.layout import Slot, slots
+from voxelgrad.interop.pairing import fill, pair_by_name, pair_by_order
+from voxelgrad.interop.report import Report
+from voxelgrad.interop.torch.layout import slots
 from voxelgrad.interop.torch.reading import read
-from voxelgrad.interop.torch.report import Report
 
 Arrays = Mapping[str, Any]
 Source = str | os.PathLike[str] | Arrays
@@ -64,22 +63,18 @@ def load_state_dict(
     known = {name.partition(".")[0] for name in (*(slot.name for slot in places), *(mapping or ()))}
     names = _without_prefix([n for n in arrays if not n.endswith(_COUNTER)], prefix, known)
     offered = {name: _as_array(arrays[name]) for name in names.values()}
-    pairs = (
-        _pair_by_order(places, offered) if by == "order" else _pair_by_name(names, mapping or {})
+    if by == "order":
+        shapes = {slot.name: slot.to_torch().shape for slot in places}
+        pairs = pair_by_order({name: array.shape for name, array in offered.items()}, shapes)
+    else:
+        pairs = pair_by_name("load_state_dict", names, mapping or {})
+    refusal = (
+        f"load_state_dict: {_named(source)} does not fit this {type(model).__name__}, so "
+        f'nothing was changed; give mapping= or by="order" if only names differ, strict=False '
+        f"to take what fits"
     )
-    report = _compare(places, pairs, offered)
-    report.ignored = [name for name in arrays if name not in offered]
-    if strict and not report.complete:
-        raise ValueError(
-            f"load_state_dict: {_named(source)} does not fit this {type(model).__name__}, so "
-            f'nothing was changed; give mapping= or by="order" if only names differ, strict=False '
-            f"to take what fits\n{report}"
-        )
-    for slot in places:
-        if slot.name in report.fitted:
-            turned = slot.from_torch(offered[report.fitted[slot.name]])
-            np.copyto(slot.array, turned, casting="same_kind")
-    return report
+    ignored = [name for name in arrays if name not in offered]
+    return fill(places, pairs, offered, ignored, refusal if strict else None)
 
 
 def _named(source: Source) -> str:
@@ -101,82 +96,3 @@ def _without_prefix(full: list[str], prefix: str | None, known: set[str]) -> dic
         if len(first) != 1 or first <= known or any("." not in name for name in names):
             return names
         names = {name.partition(".")[2]: whole for name, whole in names.items()}
-
-
-def _pair_by_name(names: dict[str, str], mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return name in the source -> name in the model."""
-    pairs: dict[str, str] = {}
-    used: set[str | None] = set()
-    for short, full in names.items():
-        parts = short.split(".")
-        begins = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
-        known = next((begin for begin in begins if begin in mapping), None)
-        used.add(known)
-        pairs[full] = short if known is None else mapping[known] + short[len(known) :]
-    unused = [name for name in mapping if name not in used]
-    if unused:
-        raise ValueError(
-            f"load_state_dict: mapping names {', '.join(map(repr, unused))}, which the source does "
-            f"not have; it has {', '.join(map(repr, list(names)[:10]))}, ..."
-        )
-    twice = {name for name in pairs.values() if list(pairs.values()).count(name) > 1}
-    if twice:
-        raise ValueError(f"load_state_dict: mapping leads to {sorted(twice)} more than once")
-    return pairs
-
-
-def _pair_by_order(places: list[Slot], offered: Arrays) -> dict[str, str]:
-    """Return name in the source -> name in the model, for layers of equal arrays, in order."""
-    theirs = _layers({name: array.shape for name, array in offered.items()})
-    ours = _layers({slot.name: slot.to_torch().shape for slot in places})
-    pairs: dict[str, str] = {}
-    # Where the numbers differ, nobody can tell which of them belong together.
-    for kind in [kind for kind in theirs if len(theirs[kind]) == len(ours.get(kind, ()))]:
-        for source, target in zip(theirs[kind], ours[kind], strict=True):
-            pairs.update(zip(source, target, strict=True))
-    return pairs
-
-
-def _layers(shapes: dict[str, tuple[int, ...]]) -> dict[tuple[Any, ...], list[list[str]]]:
-    """Return the layers of each kind (what their arrays are called and their shapes) in order."""
-    layers: dict[str, list[str]] = defaultdict(list)
-    for name in shapes:
-        layers[name.rpartition(".")[0]].append(name)
-    kinds: dict[tuple[Any, ...], list[list[str]]] = defaultdict(list)
-    for names in layers.values():
-        names.sort()
-        kind = tuple((name.rpartition(".")[2], shapes[name]) for name in names)
-        kinds[kind].append(names)
-    return kinds
-
-
-def _compare(places: list[Slot], pairs: dict[str, str], offered: Arrays) -> Report:
-    """Return what would fit where."""
-    report = Report()
-    sources = {target: source for source, target in pairs.items()}
-    for slot in places:
-        source = sources.get(slot.name)
-        if source is None:
-            report.missing.append(slot.name)
-        elif problem := _problem(slot, offered[source]):
-            report.unfit[slot.name] = f"{source} {problem}"
-        else:
-            report.fitted[slot.name] = source
-    used = {sources[name] for name in (*report.fitted, *report.unfit)}
-    report.unexpected = [name for name in offered if name not in used]
-    return report
-
-
-def _problem(slot: Slot, array: NDArray[Any]) -> str:
-    """Return why an array cannot go there; nothing if it can."""
-    wanted = slot.to_torch().shape
-    if array.shape != wanted:
-        return f"has shape {array.shape}, the model needs {wanted} (in PyTorch's order)"
-    if not np.can_cast(array.dtype, slot.array.dtype, "same_kind"):
-        return f"has dtype {array.dtype}, the model needs {slot.array.dtype}"
-    if slot.needs_image:
-        return (
-            f"follows a Flatten, which orders pixels otherwise in PyTorch; say what is flattened "
-            f"with flattened={{{slot.name!r}: (C, H, W)}}"
-        )
-    return ""

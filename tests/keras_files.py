@@ -1,0 +1,81 @@
+"""Files as Keras writes them, by hand: the three formats, without Keras."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+def hdf5(write: Callable[[h5py.File], Any]) -> bytes:
+    """The bytes of an HDF5 file that ``write`` fills."""
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        write(file)
+    return stream.getvalue()
+
+
+def numbered(layers: dict[str, list[np.ndarray]], names: dict[str, str] | None = None) -> bytes:
+    """``.weights.h5``: group, such as ``"layers/conv2d_1"``, -> arrays, and its own name."""
+
+    def write(file: h5py.File) -> None:
+        for group, arrays in layers.items():
+            place = file.create_group(f"{group}/vars")
+            if names and group in names:
+                place.attrs["name"] = names[group]
+            for number, array in enumerate(arrays):
+                place[str(number)] = array
+
+    return hdf5(write)
+
+
+def named(layers: dict[str, Arrays], config: Any = None, whole: bool = False) -> bytes:
+    """Older ``.h5``: layer -> name of an array, such as ``"conv/kernel:0"`` -> array."""
+
+    def write(file: h5py.File) -> None:
+        if config is not None:
+            file.attrs["model_config"] = json.dumps(config)
+        place = file.create_group("model_weights") if whole or config is not None else file
+        place.attrs["layer_names"] = [name.encode() for name in layers]
+        place.attrs["keras_version"] = b"2.15.0"
+        for layer, arrays in layers.items():
+            group = place.create_group(layer)
+            group.attrs["weight_names"] = np.array([name.encode() for name in arrays], "S")
+            for name, array in arrays.items():
+                group[name] = array
+
+    return hdf5(write)
+
+
+def zipped(config: Any, weights: bytes, packed: bool = False) -> bytes:
+    """``.keras``: description and weights in a zip."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED if packed else 0) as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0"}))
+        text = config if isinstance(config, str) else json.dumps(config)
+        archive.writestr("config.json", text)
+        archive.writestr("model.weights.h5", weights)
+    return stream.getvalue()
+
+
+def layer(kind: str, name: str, **settings: Any) -> dict[str, Any]:
+    """A layer's entry in a description, as Keras 3 has it."""
+    return {
+        "module": "keras.layers",
+        "class_name": kind,
+        "config": {"name": name, **settings},
+        "registered_name": None,
+    }
+
+
+def sequential(*layers: dict[str, Any], name: str = "sequential") -> dict[str, Any]:
+    """The description of a Sequential."""
+    entry = layer("Sequential", name, layers=list(layers))
+    return {**entry, "module": "keras"}
