@@ -38,9 +38,7 @@ CONVERTED = frozenset(
     )
 )
 
-EXCLUDED: dict[str, str] = {
-    "test_maxpool_2d_uint8": "dtype uint8: images are computed on as floats",
-}
+EXCLUDED: dict[str, str] = {}
 """Case -> why it is left out."""
 
 

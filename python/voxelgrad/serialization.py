@@ -160,7 +160,7 @@ def read_arrays(
     try:
         arrays = safetensors.numpy.load(content)
     except Exception as error:
-        raise _damaged(path, str(error)) from error
+        raise _damaged(path, one_line(error)) from error
     text = header.get("description", "")
     if header.get("sha256") != _digest(arrays, text):
         raise _damaged(path, "its content does not match its checksum")

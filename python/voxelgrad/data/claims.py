@@ -28,23 +28,26 @@ _NPY_HEADERS = {
 }
 
 
-def check_png(path: str | os.PathLike[str]) -> None:
-    """Raise unless the pixels that a PNG file claims could be compressed into its length.
+@contextmanager
+def open_png(path: str | os.PathLike[str]) -> Iterator[BoundedFile]:
+    """Open a PNG file whose pixels could be compressed into its length.
 
     Source: PNG specification (third edition), sections 5.2 and 11.2.1.
 
     Raises:
         ValueError: If they could not, or the file does not begin as a PNG file does.
     """
-    with open(path, "rb") as file:
+    with open_bounded(path) as file:
         beginning = file.read(26)
-    if len(beginning) < 26 or not beginning.startswith(_PNG_SIGNATURE):
-        raise ValueError("it does not begin as a PNG file does")
-    width, height, depth, colour = struct.unpack(">IIBB", beginning[16:])
-    if colour not in _PNG_CHANNELS:
-        raise ValueError(f"colour type {colour} does not exist")
-    row = -(-width * depth * _PNG_CHANNELS[colour] // 8)
-    _check(f"{width} x {height} pixels", row * height, DEFLATE_MOST * os.path.getsize(path))
+        if len(beginning) < 26 or not beginning.startswith(_PNG_SIGNATURE):
+            raise ValueError("it does not begin as a PNG file does")
+        width, height, depth, colour = struct.unpack(">IIBB", beginning[16:])
+        if colour not in _PNG_CHANNELS:
+            raise ValueError(f"colour type {colour} does not exist")
+        row = -(-width * depth * _PNG_CHANNELS[colour] // 8)
+        _check(f"{width} x {height} pixels", row * height, DEFLATE_MOST * file.length)
+        file.seek(0)
+        yield file
 
 
 @contextmanager

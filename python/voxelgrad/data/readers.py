@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voxelgrad.data.claims import check_png, open_nifti, read_numpy
+from voxelgrad.data.claims import open_nifti, open_png, read_numpy
 from voxelgrad.files import one_line
 
 PathLike = str | os.PathLike[str]
@@ -260,12 +260,11 @@ def _parsing_nifti(path: PathLike, nibabel: ModuleType) -> Iterator[Any]:
 
 def _png_array(path: PathLike, palette: bool) -> NDArray[Any]:
     image_module = require("PIL.Image", "pillow")
-    with _parsing(path, "PNG"):
-        check_png(path)
-        with image_module.open(path, formats=("PNG",)) as image:
-            image.load()
-            keep = palette or image.mode != "P"
-            array = np.array(image if keep else image.convert("RGB"))
+    open_image = image_module.open
+    with _parsing(path, "PNG"), open_png(path) as file, open_image(file, formats=("PNG",)) as image:
+        image.load()
+        keep = palette or image.mode != "P"
+        array = np.array(image if keep else image.convert("RGB"))
     # Transparency tells nothing about tissue.
     return (
         array[..., : array.shape[2] - 1] if array.ndim == 3 and array.shape[2] in (2, 4) else array

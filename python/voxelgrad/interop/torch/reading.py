@@ -11,6 +11,7 @@ import safetensors
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import BFLOAT16
+from voxelgrad.files import one_line
 from voxelgrad.interop.torch.archive import read_archive
 
 _DTYPES = {
@@ -74,7 +75,9 @@ def _read_safetensors(content: bytes) -> dict[str, NDArray[Any]]:
     try:
         entries = safetensors.deserialize(content)  # type: ignore[no-untyped-call]
     except Exception as error:
-        raise ValueError(f"the safetensors file is truncated or damaged ({error})") from error
+        raise ValueError(
+            f"the safetensors file is truncated or damaged ({one_line(error)})"
+        ) from error
     if b'"voxelgrad-' in content[: int.from_bytes(content[:8], "little")]:
         raise ValueError("voxelgrad wrote it, in its own layout; use voxelgrad.load")
     arrays = {}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,10 @@ from voxelgrad.interop.onnx.operators.spatial import (
     per_axis,
     resolve_padding,
 )
-from voxelgrad.ops.pool import MaxPool
 from voxelgrad.tensor import Tensor
 
 _MAXIMA: dict[int, Any] = {1: ops.max_pool1d, 2: ops.max_pool2d, 3: ops.max_pool3d}
+_EXACT = (np.dtype(np.uint8), np.dtype(np.int8))  # integers that float32 holds and that are pooled
 _AVERAGES: dict[int, Any] = {1: ops.avg_pool1d, 2: ops.avg_pool2d, 3: ops.avg_pool3d}
 
 
@@ -42,52 +43,59 @@ class _Window:
 
 
 def _max_pool(call: Call) -> tuple[Value, Value | None]:
+    value = call.value(0)
+    if not value.is_float and value.data.dtype in _EXACT:
+        as_floats = Value(Tensor(value.data.astype(np.float32)))
+        call = Call(call.node, [as_floats, *call.inputs[1:]], call.opset, call.training)
+        maxima, places = _max_pool(call)
+        return Value(maxima.array().astype(value.data.dtype)), places
     input = call.image()
     window = _Window(call, input)
-    if call.wants(1):
-        return _max_pool_with_positions(call, input, window)
     output = _MAXIMA[window.rank](
         input, window.kernel, window.strides, window.padding, window.dilations, window.ceil_mode
     )
-    return Value(output, LAST), None
+    places = None
+    if call.wants(1):
+        column_major = bool(call.attribute("storage_order", 0))
+        places = Value(_places(input.numpy(), output.numpy(), window, column_major))
+    return Value(output, LAST), places
 
 
-def _max_pool_with_positions(
-    call: Call, input: Tensor, window: _Window
-) -> tuple[Value, Value | None]:
-    """Return the maxima and where they were, counted through the whole input in ONNX's order."""
-    before = tuple(pair[0] for pair in window.padding)
-    if before != tuple(pair[1] for pair in window.padding) or max(window.dilations) > 1:
-        raise ValueError("Indices are computed for symmetric padding without dilation only")
-    if window.ceil_mode:
-        raise ValueError("Indices are computed without ceil_mode only")
-    function = MaxPool(
-        f"max_pool{window.rank}d", window.rank, window.kernel, window.strides, before
-    )
-    output = function.apply(input)
-    assert function.saved is not None
-    places = np.asarray(function.saved[0]).astype(np.int64)
-    column_major = bool(call.attribute("storage_order", 0))
-    positions = _positions(places, input.shape, window, before, column_major)
-    return Value(output, LAST), Value(positions)
+def _places(
+    input: NDArray[Any], output: NDArray[Any], window: _Window, column_major: bool
+) -> NDArray[np.int64]:
+    """Return where the maxima are, (N, C, *spatial'), counted through all of ONNX's input.
 
-
-def _positions(
-    places: NDArray[Any], shape: Ints, window: _Window, before: Ints, column_major: bool
-) -> NDArray[Any]:
-    """Return flat positions (N, C, *spatial') from the places (N, *spatial', C) in windows."""
-    offsets = np.unravel_index(places, window.kernel)
-    coordinates = []
-    for axis, offset in enumerate(offsets):
-        index_shape = [1] * places.ndim
-        index_shape[1 + axis] = -1
-        starts = np.arange(places.shape[1 + axis]) * window.strides[axis] - before[axis]
-        coordinates.append(starts.reshape(index_shape) + offset)
-    order = "F" if column_major else "C"
-    within = np.ravel_multi_index(coordinates, shape[1:-1], order=order)  # type: ignore[call-overload]
-    samples = np.arange(shape[0]).reshape(-1, *(1,) * (places.ndim - 1))
-    images = samples * shape[-1] + np.arange(shape[-1])
-    flat = images * int(np.prod(shape[1:-1])) + within
+    Of equal values the first in the window counts. Each tap of the window is held against the
+    maxima; this is for graphs that give positions out, not for speed.
+    """
+    shape = input.shape[1:-1]
+    order: Literal["C", "F"] = "F" if column_major else "C"
+    found = np.full(output.shape, -1, np.int64)
+    for tap in reversed(list(np.ndindex(*window.kernel))):
+        axes = [
+            np.arange(length) * stride - pair[0] + offset * dilation
+            for length, stride, pair, offset, dilation in zip(
+                output.shape[1:-1],
+                window.strides,
+                window.padding,
+                tap,
+                window.dilations,
+                strict=True,
+            )
+        ]
+        grid = np.ix_(*axes)
+        inside = np.ones((), bool)
+        for places, size in zip(grid, shape, strict=True):
+            inside = inside & (places >= 0) & (places < size)
+        clipped = [np.clip(places, 0, size - 1) for places, size in zip(grid, shape, strict=True)]
+        values = np.moveaxis(np.moveaxis(input, 0, -1)[tuple(clipped)], -1, 0)
+        hit = inside[..., None] & ((values == output) | (values != values))
+        within = np.ravel_multi_index(np.broadcast_arrays(*clipped), shape, order=order)
+        found = np.where(hit, within[..., None], found)
+    images = np.arange(input.shape[0] * input.shape[-1]).reshape(input.shape[0], input.shape[-1])
+    images = images.reshape(len(images), *(1,) * window.rank, -1)
+    flat = np.where(found < 0, found, found + images * math.prod(shape))
     return np.ascontiguousarray(np.moveaxis(flat, -1, 1))
 
 
