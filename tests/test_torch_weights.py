@@ -18,6 +18,7 @@ import safetensors.torch as safetensors_torch
 import torch
 
 from torch_networks import ClassicUNet, ResNet18
+from torch_twins import ResNet, trained
 
 weights = vg.interop.torch
 UNET_NAMES = {
@@ -42,57 +43,6 @@ def unet_mapping() -> dict[str, str]:
         else:
             mapping[theirs] = ours
     return mapping
-
-
-class Block(nn.Module):
-    """The residual block of ResNet-18."""
-
-    def __init__(self, before: int, after: int, stride: int) -> None:
-        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm(after)
-        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm(after)
-        self.downsample: nn.Module = nn.Identity()
-        if stride != 1 or before != after:
-            conv = nn.Conv2d(before, after, 1, stride, bias=False)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm(after))
-
-    def forward(self, x: vg.Tensor) -> vg.Tensor:
-        hidden = vg.ops.relu(self.bn1(self.conv1(x)))
-        return vg.ops.relu(self.bn2(self.conv2(hidden)) + self.downsample(x))
-
-
-class ResNet(nn.Module):
-    """ResNet-18 of a narrow width, with torchvision's names."""
-
-    def __init__(self, width: int) -> None:
-        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm(width)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
-        before = width
-        for stage in range(4):
-            after = width * 2**stage
-            first = Block(before, after, 1 if stage == 0 else 2)
-            setattr(self, f"layer{stage + 1}", nn.Sequential(first, Block(after, after, 1)))
-            before = after
-        self.pool = nn.GlobalAvgPool()
-        self.fc = nn.Linear(before, 10)
-
-    def forward(self, x: vg.Tensor) -> vg.Tensor:
-        x = self.maxpool(vg.ops.relu(self.bn1(self.conv1(x))))
-        for stage in range(1, 5):
-            x = getattr(self, f"layer{stage}")(x)
-        return self.fc(self.pool(x))
-
-
-def trained(network: Any) -> Any:
-    """Give every array of a network numbers of its own, and some to its running statistics."""
-    generator = torch.Generator().manual_seed(0)
-    for name, array in network.state_dict().items():
-        if array.is_floating_point():
-            noise = torch.rand(array.shape, generator=generator) * 0.4
-            array += noise + 0.5 if name.endswith("running_var") else noise - 0.2
-    return network.eval()
 
 
 def assert_same_output(ours: nn.Module, theirs: Any, channels: int = 3, size: int = 32) -> None:
