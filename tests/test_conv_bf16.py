@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 import voxelgrad as vg
-from bounds import monomial
+from bf16_convolution import BF16, bf16_bounds, rounded_problem, run_bf16
 from comparison import assert_within
 from conv_cases import conv_case
 from instruction_sets import ALL, forced
 from op_case import OpCase
 from op_cases import CONV_CASES
-from op_runs import Problem, evaluate, solve
-
-BF16 = ml_dtypes.bfloat16
-STORE = 2.0**-8
-"""Relative error of one rounding to bfloat16, which holds 8 binary digits."""
+from op_runs import Problem, solve
 
 CASES = [
     *CONV_CASES,
@@ -32,48 +27,26 @@ _problems: dict[str, Problem] = {}
 
 
 def problem_of(case: OpCase) -> Problem:
-    """Return the case on numbers that bfloat16 holds, so that weights are not rounded again."""
     if case.name not in _problems:
-        rounded = [None if a is None else a.astype(BF16) for a in case.arrays(np.float64)]
-        _problems[case.name] = solve(
-            case, [None if a is None else a.astype(np.float64) for a in rounded]
-        )
+        _problems[case.name] = rounded_problem(case, case.arrays(np.float64))
     return _problems[case.name]
-
-
-def run_bf16(case: OpCase, problem: Problem) -> list[np.ndarray]:
-    """Return output and gradients; images are bfloat16, parameters float32."""
-    image, *parameters = problem.in_float32()[0]
-    assert image is not None
-    results = evaluate(case, "cpu", [image.astype(BF16), *parameters], problem.grad.astype(BF16))
-    output, grad_input, *learned = results
-    assert output.dtype == grad_input.dtype == BF16
-    return [output.astype(np.float32), grad_input.astype(np.float32), *learned]
-
-
-def bounds_of(case: OpCase, problem: Problem) -> list[np.ndarray]:
-    """Sums in float32 (products of bfloat16 are exact in it), then images are rounded once."""
-    sums = monomial(case, problem.arrays, problem.grad)
-    images = [
-        bound + STORE * (np.abs(exact) + bound)
-        for bound, exact in zip(sums[:2], problem.expected[:2], strict=True)
-    ]
-    return [*images, *sums[2:]]
 
 
 @pytest.mark.parametrize("isa", ALL)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
     problem = problem_of(case)
+    bounds = bf16_bounds(case, problem, winograd=False)
     with forced("tile", isa):
-        assert_within(run_bf16(case, problem), problem.expected, bounds_of(case, problem))
+        assert_within(run_bf16(case, problem), problem.expected, bounds)
 
 
 @pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
 def test_widened_images_stay_within_the_rounding_bound(case: OpCase) -> None:
     problem = problem_of(case)
+    bounds = bf16_bounds(case, problem, winograd=True)
     with forced("widened", ALL[-1]):
-        assert_within(run_bf16(case, problem), problem.expected, bounds_of(case, problem))
+        assert_within(run_bf16(case, problem), problem.expected, bounds)
 
 
 @pytest.mark.parametrize("isa", ALL)

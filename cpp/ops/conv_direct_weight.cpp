@@ -190,6 +190,13 @@ void unpack(const Plan& plan, const float* sums, std::int64_t group, std::int64_
                                           channels, false);
 }
 
+// Whether some taps are in no phase: those that meet nothing but padding, or an empty fine grid.
+bool misses_taps(const Plan& plan) {
+    std::size_t taps = 0;
+    for (const GatherPhase& phase : plan.phases) taps += phase.taps.size();
+    return static_cast<std::int64_t>(taps) < plan.sides.geometry.taps();
+}
+
 // Adds the partial gradients of one (group, panel, channel block) and puts them in weight order.
 void combine(const Plan& plan, const float* partial, std::int64_t at, float* grad_weight) {
     const std::int64_t block = at % plan.strip.blocks;
@@ -213,6 +220,7 @@ void combine(const Plan& plan, const float* partial, std::int64_t at, float* gra
 void conv_direct_weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
                                  float* grad_weight) {
     const Plan plan = make_plan(g, fine, coarse);
+    if (misses_taps(plan)) std::fill_n(grad_weight, g.weight_size(), 0.0f);
     Workspace<float> partial(plan.chunks * plan.gradient_size());
     const std::int64_t tasks_of_panels = g.groups * plan.chunks;
     const std::int64_t parts =

@@ -82,7 +82,7 @@ struct Padding {
     Padding(const std::vector<PadAxis>& whole_axes, PadMode how, T constant)
         : outer(merge_whole_axes(whole_axes)), mode(how), value(constant) {
         if (outer.size() > 1 && outer.back().is_whole()) block = take_last().inner;
-        positions = take_last();
+        if (!outer.empty()) positions = take_last();  // a single number has no axis
         if (!outer.empty()) lines = take_last();
         line_runs = runs_of(lines, mode);
         position_runs = runs_of(positions, mode);
@@ -158,9 +158,8 @@ void copy_padded(const T* input, T* output, const Padding<T>& padding) {
 
 template <class T>
 void slice_forward(View<const T> input, View<T> output, const Dims& start) {
-    check(input.rank == output.rank && start.rank == input.rank && input.rank > 0,
-          "slice_forward: input ", input, ", output ", output,
-          " and start must have as many axes, at least one");
+    check(input.rank == output.rank && start.rank == input.rank, "slice_forward: input ", input,
+          ", output ", output, " and start must have as many axes");
     std::vector<PadAxis> axes;
     for (int a = 0; a < input.rank; ++a) {
         check(start[a] >= 0 && start[a] + output[a] <= input[a], "slice_forward: axis ", a,
@@ -175,9 +174,8 @@ template <class T>
 void pad_forward(View<const T> input, View<T> output, const Dims& before, const std::string& mode,
                  float value) {
     const PadMode how = pad_mode("pad_forward", mode);
-    check(input.rank == output.rank && before.rank == input.rank && input.rank > 0,
-          "pad_forward: input ", input, ", output ", output,
-          " and before must have as many axes, at least one");
+    check(input.rank == output.rank && before.rank == input.rank, "pad_forward: input ", input,
+          ", output ", output, " and before must have as many axes");
     std::vector<PadAxis> axes;
     for (int a = 0; a < input.rank; ++a) {
         check(before[a] >= 0 && before[a] + input[a] <= output[a], "pad_forward: axis ", a,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voxelgrad.autograd import Function
-from voxelgrad.ops._arguments import as_finite
+from voxelgrad.ops._arguments import Shape, as_finite, as_tensor
 from voxelgrad.ops.arithmetic import mul, sub
 from voxelgrad.tensor import Array, Tensor
 
@@ -168,5 +168,18 @@ def prelu(input: Tensor, slope: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes do not broadcast.
     """
+    input, slope = as_tensor("prelu", "input", input), as_tensor("prelu", "slope", slope)
+    if not _broadcasts(slope.shape, input.shape):
+        raise ValueError(
+            f"prelu: slope has shape {slope.shape} but input {input.shape}; counted from the last "
+            f"axis, each length of slope must be 1 or that of input, such as "
+            f"{input.shape[-1:]} for one slope a channel"
+        )
     negative = Activation("relu").apply(mul(input, -1.0))
     return sub(Activation("relu").apply(input), mul(negative, slope))
+
+
+def _broadcasts(shape: Shape, to: Shape) -> bool:
+    """Return whether an array of ``shape`` broadcasts to the shape ``to``, which stays."""
+    ends = to[len(to) - len(shape) :]
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape, ends, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import as_tensor, check_parameter
+from voxelgrad.ops.arithmetic import mul
 from voxelgrad.ops.cast import Lowered, cast
 from voxelgrad.ops.shape import concat, transpose
 from voxelgrad.tensor import Array, Tensor
@@ -118,13 +119,13 @@ def _stacked(a: Tensor, b: Tensor) -> Tensor:
         raise ValueError(
             f"matmul: the leading axes of shapes {a.shape} and {b.shape} cannot be broadcast"
         ) from None
+    if 0 in stack:
+        return mul(a[..., :1], b[..., :1, :])  # nothing, of the product's shape, with gradients
     rows, columns = a.shape[-2], b.shape[-1]
     products = []
     for index in np.ndindex(*stack):
         left, right = a[_place(index, a)], b[_place(index, b)]
         products.append(linear(left, transpose(right)).reshape(1, rows, columns))
-    if not products:
-        return Tensor(np.zeros((*stack, rows, columns), a.dtype))
     return concat(products, 0).reshape(*stack, rows, columns)
 
 

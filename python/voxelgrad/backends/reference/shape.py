@@ -55,7 +55,7 @@ def pad_forward(input: Array, output: Array, before: Ints, mode: str, value: flo
     """
     _check_mode(mode)
     options: dict[str, Any] = {"constant_values": value} if mode == "constant" else {}
-    widths = _widths(input.shape, output.shape, before)
+    widths = _widths(input.shape, output.shape, before) or 0  # numpy's pairs need an axis
     output[...] = np.pad(input, widths, mode=mode, **options)  # type: ignore[call-overload]
 
 
