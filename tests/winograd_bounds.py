@@ -108,17 +108,30 @@ def weight_gradient(
     return np.stack([(g.T @ s @ g).transpose(0, 2, 3, 1) for s in sums], axis=1)
 
 
+def split_padding(case: OpCase, rank: int) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+    """Return the padding that both ends of an axis have, and what each end has more.
+
+    The more is added to the input before it is convolved.
+    """
+    padding = case.params.get("padding", 0)
+    listed = (padding,) * rank if isinstance(padding, int) else padding
+    pairs = [(p, p) if isinstance(p, int) else p for p in listed]
+    even = tuple(min(pair) for pair in pairs)
+    return even, [(b - e, a - e) for (b, a), e in zip(pairs, even, strict=True)]
+
+
 def as_three_dimensional(
     case: OpCase, arrays: Arrays, grad: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
     """Return input, weight, output gradient and padding of the plain convolution that ``case`` is.
 
+    What one end of an axis is padded more is in the input.
     A transposed convolution of stride 1 is one with the weight turned round.
     """
     x, w = arrays[0], arrays[1]
     rank = x.ndim - 2
-    padding = case.params.get("padding", 0)
-    padding = (padding,) * rank if isinstance(padding, int) else tuple(padding)
+    padding, more = split_padding(case, rank)
+    x = np.pad(x, [(0, 0), *more, (0, 0)])
     if case.op.startswith("conv_transpose"):
         padding = tuple(k - 1 - p for k, p in zip(w.shape[1:-1], padding, strict=True))
         w = np.flip(w, tuple(range(1, rank + 1)))
@@ -150,7 +163,9 @@ def winograd_bounds(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
         grad_w = np.flip(grad_w, (1, 2, 3))
     if arrays[0].ndim == 4:
         output, grad_x, grad_w = output[:, 0], grad_x[:, 0], grad_w[:, 0]
-    bounds = [output, grad_x, grad_w]
+    _, more = split_padding(case, arrays[0].ndim - 2)
+    inner = [slice(b, n - a) for (b, a), n in zip(more, grad_x.shape[1:-1], strict=True)]
+    bounds = [output, grad_x[(slice(None), *inner)], grad_w]
     if len(arrays) > 2 and arrays[2] is not None:
         pixels = tuple(range(grad.ndim - 1))
         bounds[0] = bounds[0] + gamma(0) * np.abs(arrays[2])

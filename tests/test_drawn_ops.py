@@ -1,0 +1,137 @@
+"""Cases drawn by Hypothesis: native kernels against the float64 reference, under derived bounds.
+
+What an op takes for its results holds NaN before, so that elements nobody writes are seen. With
+``pytest -m hours tests/test_drawn_ops.py`` every op is drawn ten thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import voxelgrad as vg
+from bf16_convolution import bf16_bounds, rounded_problem, run_bf16
+from bounds import bounds_of
+from comparison import assert_within
+from drawn_cases import CONVOLUTIONS, DRAWN, NOT_DRAWN
+from garbage import memory_of_garbage
+from instruction_sets import ALL, VECTOR, forced
+from op_case import OpCase
+from op_runs import Problem, run_native, solve
+from winograd_bounds import accepts
+
+FEW, MANY = 15, 10_000
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A case, its numbers, and how it is run."""
+
+    case: OpCase
+    seed: int
+    isa: str
+    algorithm: str = ""
+
+    def arrays(self) -> list[np.ndarray | None]:
+        rng = np.random.default_rng(self.seed)
+        return [None if arg is None else arg.make(rng, np.float64) for arg in self.case.args]
+
+
+def _is_depthwise(case: OpCase) -> bool:
+    groups = case.params.get("groups", 1)
+    channels = {case.args[0].shape[-1], case.args[1].shape[0]}
+    return groups > 1 and channels == {groups}
+
+
+def _algorithms(case: OpCase) -> list[str]:
+    """Return the float32 algorithms that take ``case``; the first name lets the library choose."""
+    names = ["", "naive", "direct"]
+    if accepts(case):
+        names.append("winograd")
+    if _is_depthwise(case):
+        names.append("depthwise")
+    return names
+
+
+@st.composite
+def runs(draw: Callable[..., Any], op: str, in_bf16: bool = False) -> Drawn:
+    """Draw a case of ``op``, an instruction set and, for convolution, an algorithm."""
+    case = draw(DRAWN[op])
+    names = ["", "tile", "widened"] if in_bf16 else [""]
+    if op in CONVOLUTIONS and not in_bf16:
+        names = _algorithms(case)
+    isa = draw(st.sampled_from(ALL if in_bf16 else VECTOR))
+    return Drawn(case, draw(st.integers(0, 2**32 - 1)), isa, draw(st.sampled_from(names)))
+
+
+def _bounds(case: OpCase, problem: Problem, algorithm: str) -> list[np.ndarray]:
+    """Return the largest errors; none where there is nothing to compute from."""
+    if problem.grad.size == 0:
+        return [np.zeros_like(exact) for exact in problem.expected]
+    if case.family == "convolution" and algorithm not in ("", "winograd"):
+        case = replace(case, family="monomial")
+    return bounds_of(case, problem.arrays, problem.grad)
+
+
+def check(drawn: Drawn) -> None:
+    with memory_of_garbage():
+        problem = solve(drawn.case, drawn.arrays())
+        bounds = _bounds(drawn.case, problem, drawn.algorithm)
+        with forced(drawn.algorithm, drawn.isa):
+            results = run_native(drawn.case, problem)
+    assert_within(results, problem.expected, bounds)
+
+
+def check_in_bf16(drawn: Drawn) -> None:
+    with memory_of_garbage():
+        problem = rounded_problem(drawn.case, drawn.arrays())
+        bounds = bf16_bounds(drawn.case, problem, winograd=drawn.algorithm != "tile")
+        with forced(drawn.algorithm, drawn.isa):
+            results = run_bf16(drawn.case, problem)
+    assert_within(results, problem.expected, bounds)
+
+
+def draw_and_check(strategy: Any, body: Callable[[Drawn], None], examples: int) -> None:
+    """Run ``body`` on that many examples, the same ones every time."""
+    repeatable = settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+    )
+    repeatable(given(strategy)(body))()
+
+
+@pytest.mark.parametrize("op", DRAWN)
+def test_drawn_cases_are_within_the_rounding_bound(op: str) -> None:
+    draw_and_check(runs(op), check, FEW)
+
+
+@pytest.mark.parametrize("op", CONVOLUTIONS)
+def test_drawn_convolutions_of_bfloat16_are_within_the_rounding_bound(op: str) -> None:
+    draw_and_check(runs(op, in_bf16=True), check_in_bf16, FEW)
+
+
+@pytest.mark.long
+@pytest.mark.hours
+@pytest.mark.parametrize("op", DRAWN)
+def test_many_drawn_cases_are_within_the_rounding_bound(op: str) -> None:
+    draw_and_check(runs(op), check, MANY)
+
+
+@pytest.mark.long
+@pytest.mark.hours
+@pytest.mark.parametrize("op", CONVOLUTIONS)
+def test_many_drawn_convolutions_of_bfloat16_are_within_the_rounding_bound(op: str) -> None:
+    draw_and_check(runs(op, in_bf16=True), check_in_bf16, MANY)
+
+
+def test_every_op_is_drawn_or_has_a_reason_not_to() -> None:
+    assert sorted([*DRAWN, *NOT_DRAWN]) == sorted(vg.ops.__all__)
