@@ -8,7 +8,10 @@ SMALLEST = 2.0**-126  # below, float32 loses digits
 
 
 def assert_within(
-    results: list[np.ndarray], expected: list[np.ndarray], bounds: list[np.ndarray]
+    results: list[np.ndarray],
+    expected: list[np.ndarray],
+    bounds: list[np.ndarray],
+    dtype: type = np.float32,
 ) -> None:
     """Fail, naming the worst element, if an error is above its bound.
 
@@ -16,7 +19,7 @@ def assert_within(
     """
     assert len(results) == len(expected) == len(bounds)
     for place, (result, exact, bound) in enumerate(zip(results, expected, bounds, strict=True)):
-        assert result.dtype == np.float32
+        assert result.dtype == dtype
         assert result.shape == exact.shape
         allowed = np.broadcast_to(bound, exact.shape) + SMALLEST
         if not exact.size:
