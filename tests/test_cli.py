@@ -57,12 +57,7 @@ def trained(slices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from voxelgrad.cli import main; raise SystemExit(main())",
-            *arguments,
-        ],
+        [sys.executable, "-m", "voxelgrad", *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -285,10 +280,8 @@ def test_internal_failures_end_with_code_1(
 
 
 def test_closed_pipe_is_no_error(slices: Path) -> None:
-    command = f"{sys.executable} -c 'from voxelgrad.cli import main; raise SystemExit(main())' info"
-    done = subprocess.run(
-        f"{command} | true", shell=True, capture_output=True, text=True, timeout=60
-    )
+    command = f"{sys.executable} -m voxelgrad info | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
 
 

@@ -6,6 +6,7 @@ namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
 constexpr int pixels_at_once = 8;
+constexpr int pixels_ahead = 64;  // asked for from memory
 
 // One vector of channels of a few pixels: each weight is loaded once for all of them.
 template <int pixels>
@@ -49,7 +50,8 @@ void weigh(const DepthwiseRun& run, const float* weight, const float* bias, floa
 }
 
 // One vector of channels of a few taps and pixels [begin, end): each target pixel is loaded once
-// for all of the taps.
+// for all of the taps. The last tap sees the newest row; the others read what came into the cache
+// with earlier rows.
 template <int taps>
 [[gnu::always_inline]] inline void correlate_taps(const DepthwiseRun& run, const float* target,
                                                   float* sums, std::int64_t first,
@@ -64,6 +66,8 @@ template <int taps>
     }
     for (std::int64_t p = begin; p < end; ++p) {
         const Vec y = load_some(target + p * run.target_stride + c, n);
+        prefetch(target + (p + pixels_ahead) * run.target_stride + c);
+        prefetch(source[taps - 1] + (p + pixels_ahead) * run.source_stride);
 #pragma GCC unroll 16
         for (int t = 0; t < taps; ++t)
             total[t] += load_some(source[t] + p * run.source_stride, n) * y;

@@ -1,0 +1,7 @@
+"""``python -m voxelgrad`` is the command ``voxelgrad``."""
+
+import sys
+
+from voxelgrad.cli import main
+
+sys.exit(main())
