@@ -16,6 +16,7 @@ import numpy as np
 import damage
 import voxelgrad as vg
 from voxelgrad.bench.cases import read_cases
+from voxelgrad.cli.segmentation import standardise_of
 from voxelgrad.cli.train import held_out_patients, read_settings
 from voxelgrad.data import readers
 from voxelgrad.data.datasets import ArrayDataset
@@ -30,13 +31,14 @@ class Kind:
     """A kind of file.
 
     Attributes:
-        name: Its folder in the corpus.
+        name: Its folder in the corpus, unless it has the files of another kind.
         read: What reads it; returns all of it or raises.
         ending: Of the file's name.
         inside: Ways to damage what its containers hold.
         errors: The errors that the documentation of ``read`` names.
         names_file: Whether the error must name the file.
         needs: A package that the reader needs; without it the kind is left out.
+        files: The kind whose files these are, if another reader has the same.
     """
 
     name: str
@@ -46,16 +48,22 @@ class Kind:
     errors: tuple[type[BaseException], ...] = (ValueError,)
     names_file: bool = True
     needs: str = "numpy"
+    files: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Its folder in the corpus."""
+        return CORPUS / (self.files or self.name)
 
     @property
     def sound(self) -> list[Path]:
         """Files that are read."""
-        return sorted((CORPUS / self.name).glob("sound-*"))
+        return sorted(self.folder.glob("sound-*"))
 
     @property
     def found(self) -> list[Path]:
         """Damaged files that once broke the rule."""
-        return sorted((CORPUS / self.name).glob("found-*"))
+        return sorted(self.folder.glob("found-*"))
 
 
 def small_learner() -> Learner:
@@ -82,7 +90,29 @@ def _restore(path: Path) -> None:
         raise
 
 
-def _load_and_run(path: Path) -> None:
+def _run_own(path: Path) -> None:
+    """Load a model of ours and run it on a small image, if it takes one."""
+    model = vg.load(path)
+    rank = model.config.get("spatial_dims", 2)
+    shape = (1, *(8,) * rank, model.config.get("in_channels", 1))
+    if not isinstance(model, vg.models.MLP):
+        with vg.no_grad():
+            model(vg.Tensor(np.ones(shape, np.float32)))
+
+
+def _scaling(path: Path) -> None:
+    """Ask a model's file how its input is scaled."""
+    standardise_of(vg.load(path).metadata)
+
+
+def _keras(path: Path) -> None:
+    """Read all arrays of a file of Keras."""
+    from voxelgrad.interop.keras.reading import read
+
+    read(path)
+
+
+def _run_onnx(path: Path) -> None:
     """Import a network and run it on one small image."""
     vg.interop.onnx.load(path)(np.ones((1, 8, 8, 1), np.float32))
 
@@ -104,29 +134,36 @@ def _load_external(path: Path) -> None:
 
 
 _OWN = (damage.in_safetensors, damage.in_description, damage.in_description)
+_GZIP, _PNG, _PROTOBUF = (damage.in_gzip,), (damage.in_png,), (damage.in_protobuf,)
 _NIBABEL = "nibabel"
 
 KINDS = (
     Kind("model", vg.load, ".safetensors", _OWN),
     Kind("imported-model", vg.load, ".safetensors", _OWN),
+    Kind("model-run", _run_own, ".safetensors", _OWN, names_file=False, files="model"),
+    Kind("imported-run", _run_own, ".safetensors", _OWN, names_file=False, files="imported-model"),
+    Kind("model-scaling", _scaling, ".safetensors", _OWN, names_file=False),
     Kind("checkpoint", read_checkpoint, ".safetensors", _OWN),
     Kind("resumed-training", _restore, ".safetensors", _OWN),
     Kind("npy", readers.read_image, ".npy"),
     Kind("npy-mask", readers.read_label, ".npy"),
     Kind("npz", readers.read_image, ".npz", (damage.in_zip,)),
     Kind("nifti", readers.read_image, ".nii", needs=_NIBABEL),
-    Kind("nifti-gz", readers.read_image, ".nii.gz", (damage.in_gzip,), needs=_NIBABEL),
-    Kind("nifti-mask", readers.read_label, ".nii.gz", (damage.in_gzip,), needs=_NIBABEL),
-    Kind("nifti-shape", readers.nifti_shape, ".nii.gz", (damage.in_gzip,), needs=_NIBABEL),
-    Kind("png", readers.read_image, ".png", (damage.in_png,), needs="PIL"),
-    Kind("png-mask", readers.read_label, ".png", (damage.in_png,), needs="PIL"),
+    Kind("nifti-gz", readers.read_image, ".nii.gz", _GZIP, needs=_NIBABEL),
+    Kind("nifti-mask", readers.read_label, ".nii.gz", _GZIP, needs=_NIBABEL),
+    Kind("nifti-shape", readers.nifti_shape, ".nii.gz", _GZIP, needs=_NIBABEL, files="nifti-gz"),
+    Kind("png", readers.read_image, ".png", _PNG, needs="PIL"),
+    Kind("png-mask", readers.read_label, ".png", _PNG, needs="PIL"),
     Kind("split", held_out_patients, ".json", (damage.in_json,)),
     Kind("settings", read_settings, ".json", (damage.in_json,)),
     Kind("bench-cases", lambda path: read_cases([str(path)]), ".json", (damage.in_json,)),
     Kind("torch", vg.interop.torch.read, ".pt", (damage.in_zip,)),
     Kind("torch-safetensors", vg.interop.torch.read, ".safetensors", (damage.in_safetensors,)),
-    Kind("onnx", vg.interop.onnx.load, ".onnx", (damage.in_protobuf,), needs="onnx"),
-    Kind("onnx-run", _load_and_run, ".onnx", (damage.in_protobuf,), names_file=False, needs="onnx"),
-    Kind("onnx-external", _load_external, ".onnx", (damage.in_protobuf,), needs="onnx"),
+    Kind("keras", _keras, ".keras", (damage.in_zip,), needs="h5py"),
+    Kind("keras-weights", _keras, ".weights.h5", needs="h5py"),
+    Kind("keras-h5", _keras, ".h5", needs="h5py"),
+    Kind("onnx", vg.interop.onnx.load, ".onnx", _PROTOBUF, needs="onnx"),
+    Kind("onnx-run", _run_onnx, ".onnx", _PROTOBUF, names_file=False, needs="onnx", files="onnx"),
+    Kind("onnx-external", _load_external, ".onnx", _PROTOBUF, needs="onnx"),
     Kind("onnx-data", _load_beside, ".bin", names_file=False, needs="onnx"),
 )

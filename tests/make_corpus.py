@@ -22,9 +22,10 @@ import torch
 from onnx import TensorProto, external_data_helper, helper
 from PIL import Image
 
+import keras_files
 import voxelgrad as vg
 from damage import in_safetensors, in_zip
-from file_kinds import CORPUS, KINDS, small_learner
+from file_kinds import KINDS, small_learner
 from onnx_files import make_model
 from torch_files import GOOD, archive
 from voxelgrad.cli.segmentation import Settings
@@ -103,8 +104,8 @@ def _png(*pictures: Image.Image, **options: Any) -> Iterator[bytes]:
 
 
 def _pictures() -> Iterator[bytes]:
-    grey = RNG.integers(0, 255, (6, 5), dtype=np.uint8)
-    colours = RNG.integers(0, 255, (4, 4, 4), dtype=np.uint8)
+    grey = np.random.default_rng(1).integers(0, 255, (6, 5), dtype=np.uint8)
+    colours = np.random.default_rng(2).integers(0, 255, (4, 4, 4), dtype=np.uint8)
     yield from _png(Image.fromarray(grey), Image.fromarray(colours[..., :3]))
     yield from _png(Image.fromarray(colours), Image.fromarray(grey.astype(np.uint16) * 200))
 
@@ -139,6 +140,36 @@ def _tables() -> Iterator[bytes]:
     yield safetensors.numpy.save(arrays, metadata={"format": "pt"})
 
 
+def _keras_layers() -> dict[str, list[Any]]:
+    kernel, bias = np.ones((3, 3, 1, 2), np.float32), np.zeros(2, np.float32)
+    return {"layers/conv2d": [kernel, bias], "layers/dense": [np.eye(2, dtype=np.float32)]}
+
+
+def _keras() -> Iterator[bytes]:
+    conv = keras_files.layer("Conv2D", "conv2d", filters=2, kernel_size=[3, 3])
+    config = keras_files.sequential(conv, keras_files.layer("Dense", "dense", units=2))
+    for packed in (False, True):
+        content = keras_files.zipped(config, keras_files.numbered(_keras_layers()), packed)
+        yield in_zip(content, RNG, lambda member: member)
+
+
+def _keras_weights() -> Iterator[bytes]:
+    layers = _keras_layers()
+    yield keras_files.numbered(layers, {"layers/conv2d": "first"})
+
+    def write(file: Any) -> None:
+        settings = {"compression": "gzip", "shuffle": True, "chunks": (2, 2, 1, 2)}
+        file.create_dataset("layers/conv2d/vars/0", data=layers["layers/conv2d"][0], **settings)
+
+    yield keras_files.hdf5(write)
+
+
+def _keras_h5() -> Iterator[bytes]:
+    kernel, bias = _keras_layers()["layers/conv2d"]
+    arrays = {"conv": {"conv/kernel:0": kernel, "conv/bias:0": bias}}
+    yield keras_files.named(arrays, keras_files.sequential(keras_files.layer("Conv2D", "conv")))
+
+
 def _networks() -> Iterator[bytes]:
     """Networks from images (1, 1, 8, 8) on: one of ours, and one of many operators."""
     vg.manual_seed(2)
@@ -164,7 +195,7 @@ def _many_operators() -> Any:
         node("Clip", ["m"], ["y"]),
     ]
     weights = {
-        "w": RNG.standard_normal((2, 1, 3, 3)).astype(np.float32),
+        "w": np.linspace(-1, 1, 18, dtype=np.float32).reshape(2, 1, 3, 3),
         "b": np.ones(2, np.float32),
         "v": np.ones(2, np.float32),
         "s": np.array([1, 1, 2, 2], np.float32),
@@ -205,10 +236,12 @@ def _in_order(header: bytes) -> bytes:
 def main() -> None:
     """Write all of them."""
     network, weights = _external()
+    metadata = {"standardise": {"per": "image", "clip": [0.5, 99], "foreground": True}}
     floats = VOLUME.astype(np.float32) / 7
     makers: dict[str, Iterator[bytes]] = {
         "model": _models(),
         "imported-model": _imported(),
+        "model-scaling": iter([_saved(vg.models.MLP(2, 1, hidden=()), metadata)]),
         "checkpoint": _checkpoints(),
         "resumed-training": _trainings(),
         "npy": _npy(VOLUME, np.asfortranarray(floats[None])),
@@ -217,7 +250,6 @@ def main() -> None:
         "nifti": _nifti(floats, packed=False),
         "nifti-gz": _nifti(VOLUME, packed=True),
         "nifti-mask": _nifti(MASK[..., :1], packed=True),
-        "nifti-shape": _nifti(VOLUME, packed=True),
         "png": _pictures(),
         "png-mask": _masks(),
         "split": _json({"seed": 0, "train": ["a", "b"], "held_out": ["c"]}),
@@ -225,13 +257,17 @@ def main() -> None:
         "bench-cases": _cases(),
         "torch": _torch(),
         "torch-safetensors": _tables(),
+        "keras": _keras(),
+        "keras-weights": _keras_weights(),
+        "keras-h5": _keras_h5(),
         "onnx": _networks(),
-        "onnx-run": _networks(),
         "onnx-external": iter([network]),
         "onnx-data": iter([weights]),
     }
     for kind in KINDS:
-        folder = CORPUS / kind.name
+        if kind.files:
+            continue
+        folder = kind.folder
         folder.mkdir(parents=True, exist_ok=True)
         for number, content in enumerate(makers[kind.name], 1):
             if kind.ending == ".safetensors":

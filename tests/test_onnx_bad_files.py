@@ -13,6 +13,7 @@ import pytest
 
 import voxelgrad as vg
 from voxelgrad.cli import main
+from voxelgrad.serialization import read_arrays, write_arrays
 
 pytest.importorskip("onnx", reason="reads ONNX files, and onnx is not installed")
 
@@ -217,3 +218,29 @@ def test_a_broken_file_ends_the_command_with_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "broken.onnx" in error
     assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda graph: graph["nodes"].pop(0), "which nothing gives"),
+        (lambda graph: graph["nodes"].reverse(), "which nothing gives"),
+        (lambda graph: graph["nodes"][0].update(op="Exec"), "is not understood"),
+        (lambda graph: graph["nodes"][0].update(attributes=[]), "has no attributes"),
+        (lambda graph: graph["outputs"][0].update(name="x y"), "an output needs 'x y'"),
+        (lambda graph: graph["inputs"][0].update(shape=[]), "it is no image"),
+        (lambda graph: graph["nodes"][0].update(extra=1), "extra"),
+        (lambda graph: graph.pop("stored"), "stored"),
+    ],
+)
+def test_a_saved_import_with_a_damaged_graph_is_refused(
+    change: Any, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "saved.safetensors"
+    vg.interop.onnx.export(vg.models.CNN(1, 2, features=(2,)), tmp_path / "m.onnx", (1, 4, 4, 1))
+    vg.save(path, vg.interop.onnx.load(tmp_path / "m.onnx"))
+    arrays, description = read_arrays(path, "model")
+    change(description["arguments"]["graph"])
+    write_arrays(path, "model", arrays, description)
+    with pytest.raises(ValueError, match=rf"saved\.safetensors: .*{message}"):
+        vg.load(path)

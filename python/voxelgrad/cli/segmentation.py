@@ -24,6 +24,7 @@ from voxelgrad.data import (
     largest_component,
 )
 from voxelgrad.data.loader import Transform
+from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.models import UNet
 from voxelgrad.train import Checkpoint, History, Learner, ProgressBar
 from voxelgrad.train.inference import Loss
@@ -204,11 +205,21 @@ def train_segmentation(
 
 
 def standardise_of(metadata: dict[str, Any]) -> Standardise:
-    """Return how a model's input must be scaled, as stored with it."""
-    options = dict(metadata.get("standardise") or {})
-    if options.get("clip") is not None:
-        options["clip"] = tuple(options["clip"])
-    return Standardise(**options)
+    """Return how a model's input must be scaled, as stored with it.
+
+    Raises:
+        ValueError: If what is stored says nothing of the kind.
+    """
+    try:
+        options = dict(metadata.get("standardise") or {})
+        if options.get("clip") is not None:
+            options["clip"] = tuple(options["clip"])
+        return Standardise(**options)
+    except MALFORMED as error:
+        raise ValueError(
+            f"the model's metadata does not say how images are scaled ({one_line(error)}); "
+            "train it again"
+        ) from error
 
 
 def class_names_of(model: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,6 +97,29 @@ class Graph:
         """Return dictionaries and lists that ``from_json`` takes."""
         return asdict(self)
 
+    def check(self, operators: Container[str]) -> None:
+        """Raise unless every value comes from somewhere, in the order of the nodes.
+
+        Args:
+            operators: The operators that are understood.
+
+        Raises:
+            ValueError: If one does not, an operator is not understood, or a part is of another
+                type than it must be.
+        """
+        known = {port.name for port in self.inputs} | set(self.stored) | {""}
+        for node in self.nodes:
+            if node.op not in operators:
+                raise ValueError(f"{node} is not understood")
+            if not isinstance(node.attributes, dict):
+                raise ValueError(f"{node} has no attributes; the description is damaged")
+            _check_known(node.inputs, known, str(node))
+            known.update(node.outputs)
+        _check_known([port.name for port in self.outputs], known - {""}, "an output")
+        for port in self.inputs:
+            if port.shape is not None and len(port.shape) < (3 if port.channels_last else 0):
+                raise ValueError(f"input {port.name!r} has shape {port.shape}; it is no image")
+
     @staticmethod
     def from_json(data: dict[str, Any]) -> Graph:
         """Return the graph that ``as_json`` described.
@@ -114,3 +138,9 @@ class Graph:
             [Port(**port) for port in data["outputs"]],
             stored,
         )
+
+
+def _check_known(names: list[str], known: set[str], owner: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{owner} needs {name!r}, which nothing gives")

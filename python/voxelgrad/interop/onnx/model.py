@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import is_floating
+from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.interop.onnx.call import Call
 from voxelgrad.interop.onnx.graph import Graph, Node, Port, Stored
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
@@ -44,6 +45,7 @@ class OnnxModel(Model):
     def __init__(self, graph: dict[str, Any], source: str = "ONNX graph") -> None:
         super().__init__(graph=graph, source=source)
         self._graph = Graph.from_json(graph)
+        self._graph.check(OPERATORS)
         self._source = source
         self._last_uses = _last_uses(self._graph)
         self.weights = _Weights()
@@ -111,8 +113,8 @@ class OnnxModel(Model):
         call = Call(node, inputs, self._graph.opset, self.training)
         try:
             results = OPERATORS[node.op](call)
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise ValueError(f"{self._source}: {node}: {error}") from error
+        except MALFORMED as error:
+            raise ValueError(f"{self._source}: {node}: {one_line(error)}") from error
         listed = results if isinstance(results, tuple) else (results,)
         for index, name in enumerate(node.outputs):
             result = listed[index] if index < len(listed) else None
