@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from voxelgrad.files import open_bounded
+from voxelgrad.files import one_line, open_bounded
 from voxelgrad.interop.keras.hdf5 import check_unpacked
 
 _CONFIG, _WEIGHTS, _SHARDS = "config.json", "model.weights.h5", "model.weights.json"
@@ -36,6 +36,6 @@ def read_archive(path: Path) -> tuple[bytes, bytes]:
                 check_unpacked(name, size, packed)
             return archive.read(_CONFIG), archive.read(_WEIGHTS)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"the zip archive is truncated or damaged ({error})") from error
+        raise ValueError(f"the zip archive is truncated or damaged ({one_line(error)})") from error
     except (OSError, struct.error, OverflowError) as error:
-        raise ValueError(f"the zip archive cannot be read ({error})") from error
+        raise ValueError(f"the zip archive cannot be read ({one_line(error)})") from error

@@ -18,6 +18,7 @@ import h5py
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import BFLOAT16
+from voxelgrad.files import one_line
 from voxelgrad.interop.keras.archive import read_archive
 from voxelgrad.interop.keras.description import described_layers
 from voxelgrad.interop.keras.hdf5 import SIGNATURE, Hdf5, natural, open_hdf5
@@ -88,7 +89,7 @@ def _parse(text: str) -> dict[str, Any]:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the network's description is no JSON ({error})") from error
+        raise ValueError(f"the network's description is no JSON ({one_line(error)})") from error
     if not isinstance(config, dict):
         raise ValueError("the network's description is no JSON object")
     return config

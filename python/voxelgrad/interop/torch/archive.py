@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import BFLOAT16
-from voxelgrad.files import open_bounded
+from voxelgrad.files import one_line, open_bounded
 from voxelgrad.interop.torch.unpickling import Global, Machine
 
 _STORAGES = {
@@ -145,9 +145,9 @@ def read_archive(path: Path) -> Any:
         with open_bounded(path) as file, zipfile.ZipFile(file) as archive:
             return Archive(archive, file.length).read()
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, LookupError) as error:
-        raise ValueError(f"the zip archive is truncated or damaged ({error})") from error
+        raise ValueError(f"the zip archive is truncated or damaged ({one_line(error)})") from error
     except (OSError, struct.error, OverflowError) as error:
-        raise ValueError(f"the zip archive cannot be read ({error})") from error
+        raise ValueError(f"the zip archive cannot be read ({one_line(error)})") from error
 
 
 def _view(
