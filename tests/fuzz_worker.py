@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 READ, REFUSED = "read", "refused"
-MEMORY = 256 << 20  # bytes that reading one small file may take
+MEMORY = 64 << 20  # bytes that reading one small file may take
 SECONDS = 20  # that reading one small file may take, on a machine that has other work too
 LONGEST_MESSAGE = 2000  # characters
 

@@ -18,7 +18,7 @@ BROKEN = {
     "_say_nothing": "an error of 0 characters",
     "_name_no_file": "an error that does not name the file",
     "_talk": "an error of 8",
-    "_take_memory": "took more than 256 MiB",
+    "_take_memory": "took more than 64 MiB",
     "_crash": "the process ended: SIGSEGV",
     "_hang": "took more than 2 s",
     "_refuse": REFUSED,
