@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from voxelgrad import backends
 from voxelgrad.data import Augment, Sample
@@ -81,7 +82,6 @@ def test_nearest_resampling_agrees_with_numpy(shape):
 
 @pytest.mark.parametrize("shape", [(17, 23), (7, 9, 11)])
 def test_resampling_agrees_with_scipy(shape):
-    ndimage = pytest.importorskip("scipy.ndimage")
     image, matrix, offset, field = random_case(shape, seed=3)
     place = np.moveaxis(positions(shape, matrix, offset, field), -1, 0)
     result = resample_image(image, matrix, offset, field)

@@ -1,4 +1,4 @@
-"""Metrics against hand-computed examples, and against scikit-learn where it is installed."""
+"""Metrics against hand-computed examples, and against scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import sklearn.metrics as sk
 
 from voxelgrad.train import metrics as m
 
@@ -90,21 +91,58 @@ def test_auc_over_batches_and_classes() -> None:
     assert area.compute() == 1.0
 
 
-def test_measures_agree_with_scikit_learn() -> None:
-    sklearn = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(3)
-    truth = rng.integers(0, 3, 500)
-    found = np.where(rng.random(500) < 0.7, truth, rng.integers(0, 3, 500))
-    scores = np.round(rng.random(500) + 0.4 * (truth == 1), 2)  # rounded: with ties
+def random_classes(seed: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Return 500 true and predicted classes, which agree more often than by chance."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, 500)
+    return truth, np.where(rng.random(500) < 0.7, truth, rng.integers(0, classes, 500))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_measures_agree_with_scikit_learn(seed: int) -> None:
+    truth, found = random_classes(seed)
     np.testing.assert_array_equal(
-        m.confusion_matrix(found, truth, 3), sklearn.confusion_matrix(truth, found)
+        m.confusion_matrix(found, truth, 3), sk.confusion_matrix(truth, found)
     )
-    one, seen = (truth == 1).astype(int), (found == 1).astype(int)
-    assert m.auc(scores, one) == pytest.approx(sklearn.roc_auc_score(one, scores), abs=1e-12)
-    assert m.dice(seen, one) == pytest.approx(sklearn.f1_score(one, seen))
-    assert m.iou(seen, one) == pytest.approx(sklearn.jaccard_score(one, seen))
-    assert m.sensitivity(seen, one) == pytest.approx(sklearn.recall_score(one, seen))
-    assert m.accuracy(found, truth) == pytest.approx(sklearn.accuracy_score(truth, found))
+    assert m.accuracy(found, truth) == pytest.approx(sk.accuracy_score(truth, found))
+    for k in range(3):
+        one, seen = (truth == k).astype(int), (found == k).astype(int)
+        assert m.dice(seen, one) == pytest.approx(sk.f1_score(one, seen))
+        assert m.iou(seen, one) == pytest.approx(sk.jaccard_score(one, seen))
+        assert m.sensitivity(seen, one) == pytest.approx(sk.recall_score(one, seen))
+        assert m.specificity(seen, one) == pytest.approx(sk.recall_score(one, seen, pos_label=0))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_measures_over_cases_and_classes_agree_with_scikit_learn(seed: int) -> None:
+    truth, found = random_classes(seed, classes=4)
+    ours = {
+        m.Dice(4, classes=range(4)): lambda t, p: sk.f1_score(t, p, average="macro"),
+        m.IoU(4, classes=range(4)): lambda t, p: sk.jaccard_score(t, p, average="macro"),
+        m.Sensitivity(4, classes=range(4)): sk.balanced_accuracy_score,
+        m.Accuracy(4): sk.accuracy_score,
+    }
+    cases = ["a"] * 300 + ["b"] * 200
+    for metric, theirs in ours.items():
+        metric.update(found, truth, cases)
+        parts = (slice(300), slice(300, None))
+        expected = np.mean([theirs(truth[part], found[part]) for part in parts])
+        if isinstance(metric, m.Accuracy):  # which does not tell cases apart
+            expected = theirs(truth, found)
+        assert metric.compute() == pytest.approx(expected), metric.name
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_areas_agree_with_scikit_learn(classes: int) -> None:
+    truth, _ = random_classes(classes, classes)
+    rng = np.random.default_rng(classes)
+    scores = np.round(rng.random((500, classes)) + 0.4 * np.eye(classes)[truth], 1)  # with ties
+    area = m.AUC(classes)
+    area.update(scores, truth, ["a"] * 500)
+    rest = [sk.roc_auc_score(truth == k, scores[:, k]) for k in range(classes)]
+    expected = rest[1] if classes == 2 else np.mean(rest)
+    assert area.compute() == pytest.approx(expected, abs=1e-12)
+    assert m.auc(scores[:, 1], truth == 1) == pytest.approx(rest[1], abs=1e-12)
 
 
 @pytest.mark.parametrize(
