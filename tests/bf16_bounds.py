@@ -10,6 +10,8 @@ is computed from a stored output, that output's rounding counts as well.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 import bounds
@@ -34,12 +36,19 @@ def stored(bound: np.ndarray, size: np.ndarray, stores: int = 1) -> np.ndarray:
     return bound + ((1.0 + U) ** stores - 1.0) * (np.abs(size) + bound)
 
 
+def _stores(case: OpCase, arrays: Arrays) -> int:
+    """Return how often a gradient was stored: matrices of a stack add theirs one by one."""
+    if case.op != "matmul":
+        return STORES_OF_GRADIENTS.get(case.op, 1)
+    return 1 + math.prod(np.broadcast_shapes(*(array.shape[:-2] for array in arrays)))
+
+
 def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     """A sum of products: the sizes are those of its terms, as the bounds in float32 are."""
     output, *grads = bounds.monomial(case, arrays, grad)
     exact, *sizes = bounds.majorant(case, arrays, grad)
-    stores = STORES_OF_GRADIENTS.get(case.op, 1)
-    return [stored(output, exact), *map(stored, grads, sizes, [stores] * len(grads))]
+    stores = [_stores(case, arrays)] * len(grads)
+    return [stored(output, exact), *map(stored, grads, sizes, stores)]
 
 
 def selection(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:

@@ -10,11 +10,12 @@ import pytest
 
 import voxelgrad as vg
 from bf16_bounds import accepts, bounds_of
+from bf16_runs import rounded_problem, run_images
 from comparison import assert_within
 from instruction_sets import VECTOR
 from op_case import OpCase
 from op_cases import CASES, LARGE_CASES
-from op_runs import Problem, evaluate, solve
+from op_runs import Problem
 from test_special_values import KINDS, SAVES_OUTPUT, SPECIAL
 from voxelgrad.backends import cpu, reference
 
@@ -26,28 +27,14 @@ IMAGE_CASES = [case for case in CASES if accepts(case)]
 LARGE_IMAGE_CASES = [case for case in LARGE_CASES if accepts(case)]
 
 
-def rounded(array: np.ndarray) -> np.ndarray:
-    """Return the nearest numbers that bfloat16 holds, in the array's own dtype."""
-    return array.astype(BF16).astype(array.dtype)
-
-
 _problems: dict[str, Problem] = {}
 
 
 def problem_of(case: OpCase) -> Problem:
     """Return the problem of ``case`` on numbers that bfloat16 holds."""
     if case.name not in _problems:
-        arrays = [None if a is None else rounded(a) for a in case.arrays(np.float64)]
-        _problems[case.name] = solve(case, arrays)
+        _problems[case.name] = rounded_problem(case, case.arrays(np.float64))
     return _problems[case.name]
-
-
-def run(case: OpCase, problem: Problem) -> list[np.ndarray]:
-    """Return what the native kernels make of ``problem``, widened."""
-    arrays = [None if a is None else a.astype(BF16) for a in problem.arrays]
-    results = evaluate(case, "cpu", arrays, problem.grad.astype(BF16))
-    assert {result.dtype for result in results} == {BF16}
-    return [result.astype(np.float32) for result in results]
 
 
 @pytest.fixture(params=VECTOR)
@@ -62,7 +49,7 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_results_are_within_the_rounding_bound(case: OpCase, instruction_set: None) -> None:
     problem = problem_of(case)
     bounds = bounds_of(case, problem.arrays, problem.grad)
-    assert_within(run(case, problem), problem.expected, bounds)
+    assert_within(run_images(case, problem), problem.expected, bounds)
 
 
 @pytest.mark.parametrize("case", LARGE_IMAGE_CASES, ids=lambda case: case.name)
@@ -72,7 +59,7 @@ def test_threads_do_not_change_a_bit(case: OpCase) -> None:
     before, results = cpu.num_threads(), []
     for threads in (1, 2, 5):
         vg.set_num_threads(threads)
-        results.append(run(case, problem))
+        results.append(run_images(case, problem))
     vg.set_num_threads(before)
     assert_within(results[0], problem.expected, bounds)
     serial = [result.tobytes() for result in results[0]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import voxelgrad as vg
-from bf16_convolution import BF16, bf16_bounds, rounded_problem, run_bf16
+from bf16_runs import BF16, convolution_bounds, rounded_problem, run_bf16
 from comparison import assert_within
 from conv_cases import conv_case
 from instruction_sets import ALL, forced
@@ -36,7 +36,7 @@ def problem_of(case: OpCase) -> Problem:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
     problem = problem_of(case)
-    bounds = bf16_bounds(case, problem, winograd=False)
+    bounds = convolution_bounds(case, problem, winograd=False)
     with forced("tile", isa):
         assert_within(run_bf16(case, problem), problem.expected, bounds)
 
@@ -44,7 +44,7 @@ def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
 @pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
 def test_widened_images_stay_within_the_rounding_bound(case: OpCase) -> None:
     problem = problem_of(case)
-    bounds = bf16_bounds(case, problem, winograd=True)
+    bounds = convolution_bounds(case, problem, winograd=True)
     with forced("widened", ALL[-1]):
         assert_within(run_bf16(case, problem), problem.expected, bounds)
 

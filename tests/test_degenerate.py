@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import voxelgrad as vg
-from bf16_convolution import rounded_problem, run_bf16
+from bf16_runs import rounded_problem, run_bf16
 from conv_cases import conv_case
 from garbage import memory_of_garbage
 from instruction_sets import ALL, VECTOR, forced

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
+import bf16_bounds
+import bounds
 import voxelgrad as vg
-from bf16_convolution import bf16_bounds, rounded_problem, run_bf16
-from bounds import bounds_of
+from bf16_runs import convolution_bounds, rounded_problem, run_bf16, run_images
 from comparison import assert_within
 from drawn_cases import CONVOLUTIONS, DRAWN, NOT_DRAWN
 from garbage import memory_of_garbage
@@ -27,6 +28,13 @@ from op_runs import Problem, run_native, solve
 from winograd_bounds import accepts
 
 FEW, MANY = 15, 10_000
+OF_IMAGES = [
+    *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "abs"),
+    *("square", "clip", "add", "sub", "mul", "div", "matmul", "sum", "mean", "dropout"),
+    *("concat", "pad", "crop", "getitem", "reshape", "transpose", "interpolate", "resample"),
+    *(op for op in DRAWN if "_pool" in op),
+]
+"""Ops whose arguments may all be bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,9 @@ class Drawn:
     def arrays(self) -> list[np.ndarray | None]:
         rng = np.random.default_rng(self.seed)
         return [None if arg is None else arg.make(rng, np.float64) for arg in self.case.args]
+
+
+Check = Callable[[Drawn], None]
 
 
 def _is_depthwise(case: OpCase) -> bool:
@@ -63,14 +74,19 @@ def _algorithms(case: OpCase) -> list[str]:
 def runs(draw: Callable[..., Any], op: str, in_bf16: bool = False) -> Drawn:
     """Draw a case of ``op``, an instruction set and, for convolution, an algorithm."""
     case = draw(DRAWN[op])
-    names = ["", "tile", "widened"] if in_bf16 else [""]
-    if op in CONVOLUTIONS and not in_bf16:
-        names = _algorithms(case)
-    isa = draw(st.sampled_from(ALL if in_bf16 else VECTOR))
+    names = [""]
+    if op in CONVOLUTIONS:
+        names = ["", "tile", "widened"] if in_bf16 else _algorithms(case)
+    isa = draw(st.sampled_from(ALL if in_bf16 and op in CONVOLUTIONS else VECTOR))
     return Drawn(case, draw(st.integers(0, 2**32 - 1)), isa, draw(st.sampled_from(names)))
 
 
-def _bounds(case: OpCase, problem: Problem, algorithm: str) -> list[np.ndarray]:
+def _bounds(
+    case: OpCase,
+    problem: Problem,
+    algorithm: str,
+    bounds_of: Callable[..., list[np.ndarray]] = bounds.bounds_of,
+) -> list[np.ndarray]:
     """Return the largest errors; none where there is nothing to compute from."""
     if problem.grad.size == 0:
         return [np.zeros_like(exact) for exact in problem.expected]
@@ -82,22 +98,32 @@ def _bounds(case: OpCase, problem: Problem, algorithm: str) -> list[np.ndarray]:
 def check(drawn: Drawn) -> None:
     with memory_of_garbage():
         problem = solve(drawn.case, drawn.arrays())
-        bounds = _bounds(drawn.case, problem, drawn.algorithm)
+        allowed = _bounds(drawn.case, problem, drawn.algorithm)
         with forced(drawn.algorithm, drawn.isa):
             results = run_native(drawn.case, problem)
-    assert_within(results, problem.expected, bounds)
+    assert_within(results, problem.expected, allowed)
 
 
-def check_in_bf16(drawn: Drawn) -> None:
+def check_convolution_in_bf16(drawn: Drawn) -> None:
     with memory_of_garbage():
         problem = rounded_problem(drawn.case, drawn.arrays())
-        bounds = bf16_bounds(drawn.case, problem, winograd=drawn.algorithm != "tile")
+        allowed = convolution_bounds(drawn.case, problem, winograd=drawn.algorithm != "tile")
         with forced(drawn.algorithm, drawn.isa):
             results = run_bf16(drawn.case, problem)
-    assert_within(results, problem.expected, bounds)
+    assert_within(results, problem.expected, allowed)
 
 
-def draw_and_check(strategy: Any, body: Callable[[Drawn], None], examples: int) -> None:
+def check_images_in_bf16(drawn: Drawn) -> None:
+    assume(bf16_bounds.accepts(drawn.case))
+    with memory_of_garbage():
+        problem = rounded_problem(drawn.case, drawn.arrays())
+        allowed = _bounds(drawn.case, problem, "", bf16_bounds.bounds_of)
+        with forced("", drawn.isa):
+            results = run_images(drawn.case, problem)
+    assert_within(results, problem.expected, allowed)
+
+
+def draw_and_check(strategy: Any, body: Check, examples: int) -> None:
     """Run ``body`` on that many examples, the same ones every time."""
     repeatable = settings(
         max_examples=examples,
@@ -109,14 +135,20 @@ def draw_and_check(strategy: Any, body: Callable[[Drawn], None], examples: int) 
     repeatable(given(strategy)(body))()
 
 
+IN_BF16 = [
+    *((op, check_convolution_in_bf16) for op in CONVOLUTIONS),
+    *((op, check_images_in_bf16) for op in OF_IMAGES),
+]
+
+
 @pytest.mark.parametrize("op", DRAWN)
 def test_drawn_cases_are_within_the_rounding_bound(op: str) -> None:
     draw_and_check(runs(op), check, FEW)
 
 
-@pytest.mark.parametrize("op", CONVOLUTIONS)
-def test_drawn_convolutions_of_bfloat16_are_within_the_rounding_bound(op: str) -> None:
-    draw_and_check(runs(op, in_bf16=True), check_in_bf16, FEW)
+@pytest.mark.parametrize(("op", "check"), IN_BF16, ids=[op for op, _ in IN_BF16])
+def test_drawn_images_of_bfloat16_are_within_the_rounding_bound(op: str, check: Check) -> None:
+    draw_and_check(runs(op, in_bf16=True), check, FEW)
 
 
 @pytest.mark.long
@@ -128,9 +160,9 @@ def test_many_drawn_cases_are_within_the_rounding_bound(op: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.hours
-@pytest.mark.parametrize("op", CONVOLUTIONS)
-def test_many_drawn_convolutions_of_bfloat16_are_within_the_rounding_bound(op: str) -> None:
-    draw_and_check(runs(op, in_bf16=True), check_in_bf16, MANY)
+@pytest.mark.parametrize(("op", "check"), IN_BF16, ids=[op for op, _ in IN_BF16])
+def test_many_drawn_images_of_bfloat16_are_within_the_rounding_bound(op: str, check: Check) -> None:
+    draw_and_check(runs(op, in_bf16=True), check, MANY)
 
 
 def test_every_op_is_drawn_or_has_a_reason_not_to() -> None:

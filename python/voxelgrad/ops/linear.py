@@ -119,8 +119,8 @@ def _stacked(a: Tensor, b: Tensor) -> Tensor:
         raise ValueError(
             f"matmul: the leading axes of shapes {a.shape} and {b.shape} cannot be broadcast"
         ) from None
-    if 0 in stack:
-        return mul(a[..., :1], b[..., :1, :])  # nothing, of the product's shape, with gradients
+    if 0 in stack:  # nothing, of the product's shape, with gradients
+        return mul(a[..., :1], cast(b[..., :1, :], a.dtype))
     rows, columns = a.shape[-2], b.shape[-1]
     products = []
     for index in np.ndindex(*stack):

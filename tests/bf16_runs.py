@@ -1,4 +1,4 @@
-"""Convolutions of bfloat16 images: how they are run, and how far they may be off."""
+"""Cases on bfloat16 images: how they are run; how far convolutions may be off."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ def run_bf16(case: OpCase, problem: Problem) -> list[np.ndarray]:
     return [output.astype(np.float32), grad_input.astype(np.float32), *learned]
 
 
-def bf16_bounds(case: OpCase, problem: Problem, winograd: bool) -> list[np.ndarray]:
+def run_images(case: OpCase, problem: Problem) -> list[np.ndarray]:
+    """Return what the native kernels make of a problem all of whose arrays are bfloat16."""
+    arrays = [None if a is None else a.astype(BF16) for a in problem.arrays]
+    results = evaluate(case, "cpu", arrays, problem.grad.astype(BF16))
+    assert {result.dtype for result in results} == {np.dtype(BF16)}
+    return [result.astype(np.float32) for result in results]
+
+
+def convolution_bounds(case: OpCase, problem: Problem, winograd: bool) -> list[np.ndarray]:
     """Sums in float32 (products of bfloat16 are exact in it), then images are rounded once.
 
     Args:
