@@ -24,6 +24,11 @@ template <int pixels>
         for (int p = 0; p < pixels; ++p)
             sums[p] += load_some(source + p * run.source_stride, n) * w;
     }
+    if (run.taps > 0) {  // the last tap is the first to see a pixel
+        const float* newest = run.source[run.taps - 1] + first * run.source_stride + c;
+#pragma GCC unroll 8
+        for (int p = 0; p < pixels; ++p) ask_ahead(newest + p * run.source_stride);
+    }
     float* out = target + first * run.target_stride + c;
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p)
