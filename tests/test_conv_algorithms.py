@@ -47,6 +47,19 @@ def test_general_algorithms_take_every_case(case: OpCase, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", VECTOR)
+@pytest.mark.parametrize("channels", [3, 16, 41])
+@pytest.mark.parametrize("targets", range(1, 9))
+def test_heads_take_any_number_of_channels_and_pixels(
+    channels: int, targets: int, isa: str
+) -> None:
+    case = conv_case("conv", (1, 3, 11), (channels, targets), (1, 1), bias=targets % 2 == 0)
+    problem = problem_of(case)
+    bounds = bounds_of(replace(case, family="monomial"), problem.arrays, problem.grad)
+    with forced("head", isa):
+        assert_within(run_native(case, problem), problem.expected, bounds)
+
+
+@pytest.mark.parametrize("isa", VECTOR)
 @pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
 def test_winograd_stays_within_the_bound_of_its_transforms(case: OpCase, isa: str) -> None:
     problem = problem_of(case)

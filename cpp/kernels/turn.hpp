@@ -74,25 +74,45 @@ void turn_to_rows(const float* tile, std::int64_t pitch, float* rows) {
     return lanes > 4 && classes >= 2 && classes <= 8;
 }
 
+// Lanes of two vectors in turn: those of their lower halves, those of their upper halves.
+struct Zip {
+    IntVec low, high;
+
+    [[gnu::always_inline]] Zip() {
+        for (int lane = 0; lane < lanes; ++lane) {
+            low[lane] = lane / 2 + lane % 2 * lanes;
+            high[lane] = low[lane] + lanes / 2;
+        }
+    }
+};
+
 // Transposes lanes x lanes numbers: in each round vector i meets vector i + lanes / 2 and their
 // lanes are interleaved, which turns the bits of (vector, lane) by one place.
 [[gnu::always_inline]] inline void transpose_square(Vec (&v)[lanes]) {
-    IntVec low, high;
-    for (int lane = 0; lane < lanes; ++lane) {
-        low[lane] = lane / 2 + lane % 2 * lanes;
-        high[lane] = low[lane] + lanes / 2;
-    }
+    const Zip zip;
 #pragma GCC unroll 4
     for (int round = 1; round < lanes; round *= 2) {
         Vec next[lanes];
 #pragma GCC unroll 8
         for (int i = 0; i < lanes / 2; ++i) {
-            next[2 * i] = __builtin_shuffle(v[i], v[i + lanes / 2], low);
-            next[2 * i + 1] = __builtin_shuffle(v[i], v[i + lanes / 2], high);
+            next[2 * i] = __builtin_shuffle(v[i], v[i + lanes / 2], zip.low);
+            next[2 * i + 1] = __builtin_shuffle(v[i], v[i + lanes / 2], zip.high);
         }
 #pragma GCC unroll 16
         for (int i = 0; i < lanes; ++i) v[i] = next[i];
     }
+}
+
+// Lane i of the result is the sum of the lanes of v[i], in the tree of `sum`.
+[[gnu::always_inline]] inline Vec sum_rows(Vec (&v)[lanes]) {
+    const Zip zip;
+#pragma GCC unroll 4
+    for (int half = lanes / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < half; ++i)
+            v[i] = __builtin_shuffle(v[i], v[i + half], zip.low) +
+                   __builtin_shuffle(v[i], v[i + half], zip.high);
+    return v[0];
 }
 
 // Writes the transpose of the lanes x lanes numbers at `from` (rows from_pitch apart) to `to`.
