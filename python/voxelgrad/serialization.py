@@ -207,14 +207,15 @@ def _check_format(path: str | os.PathLike[str], header: dict[str, str], kind: st
         raise _foreign(path)
     if found != f"voxelgrad-{kind}":
         actual = found.removeprefix("voxelgrad-")
-        raise ValueError(f"cannot load {path}: it is a voxelgrad {actual}, not a {kind}")
+        raise ValueError(f"cannot load {path}: it is a voxelgrad {actual[:40]}, not a {kind}")
     version = header.get("format_version", "")
-    if not version.isdigit():
-        raise _damaged(path, f"its format version is {version!r}")
-    if int(version) > FORMAT_VERSION:
+    if not version.isdecimal():
+        raise _damaged(path, f"its format version is {version[:20]!r}")
+    written = header.get("voxelgrad_version", "")
+    if len(version) > 9 or int(version) > FORMAT_VERSION:
         raise ValueError(
-            f"cannot load {path}: it was written by voxelgrad {header.get('voxelgrad_version')} in "
-            f"format {version}, this is voxelgrad {voxelgrad.__version__} with format "
+            f"cannot load {path}: it was written by voxelgrad {written[:20]} in "
+            f"format {version[:20]}, this is voxelgrad {voxelgrad.__version__} with format "
             f"{FORMAT_VERSION}; upgrade voxelgrad"
         )
 
