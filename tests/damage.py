@@ -146,6 +146,11 @@ def in_safetensors(data: bytes, _: Rng, change: Change) -> bytes:
     return struct.pack("<Q", len(header)) + header + data[8 + length :]
 
 
+def in_tensor_list(data: bytes, rng: Rng, _: Change) -> bytes:
+    """Change a name, dtype, shape or place in the list of a safetensors file; it is JSON again."""
+    return in_safetensors(data, rng, lambda header: in_json(header, rng, _))
+
+
 def in_json(data: bytes, rng: Rng, _: Change) -> bytes:
     """Change a value of a JSON file; it is JSON again."""
     return json.dumps(_changed_tree(json.loads(data), rng)).encode()

@@ -133,6 +133,7 @@ def _load_external(path: Path) -> None:
     vg.interop.onnx.load(path)
 
 
+_TENSORS = (damage.in_safetensors, damage.in_tensor_list)
 _OWN = (damage.in_safetensors, damage.in_description, damage.in_description)
 _GZIP, _PNG, _PROTOBUF = (damage.in_gzip,), (damage.in_png,), (damage.in_protobuf,)
 _NIBABEL = "nibabel"
@@ -158,7 +159,7 @@ KINDS = (
     Kind("settings", read_settings, ".json", (damage.in_json,)),
     Kind("bench-cases", lambda path: read_cases([str(path)]), ".json", (damage.in_json,)),
     Kind("torch", vg.interop.torch.read, ".pt", (damage.in_zip,)),
-    Kind("torch-safetensors", vg.interop.torch.read, ".safetensors", (damage.in_safetensors,)),
+    Kind("torch-safetensors", vg.interop.torch.read, ".safetensors", _TENSORS),
     Kind("keras", _keras, ".keras", (damage.in_zip,), needs="h5py"),
     Kind("keras-weights", _keras, ".weights.h5", needs="h5py"),
     Kind("keras-h5", _keras, ".h5", needs="h5py"),
