@@ -31,6 +31,12 @@ def worker() -> Iterator[Worker]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def broken() -> Iterator[Worker]:
+    with running_worker("broken_kinds", 2.0) as started:
+        yield started
+
+
 @pytest.mark.parametrize("kind", available(KINDS), ids=lambda kind: kind.name)
 def test_sound_files_are_read_and_damaged_ones_read_or_refused(
     kind: Kind, worker: Worker, tmp_path: Path
@@ -51,8 +57,9 @@ def test_every_folder_of_the_corpus_has_a_reader() -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_reader_that_breaks_the_rule_is_noticed(name: str, tmp_path: Path) -> None:
+def test_a_reader_that_breaks_the_rule_is_noticed(
+    name: str, broken: Worker, tmp_path: Path
+) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"content")
-    with running_worker("broken_kinds", 2.0) as worker:
-        assert worker.verdict(name, path).startswith(BROKEN[name])
+    assert broken.verdict(name, path).startswith(BROKEN[name])
