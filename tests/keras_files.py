@@ -79,3 +79,34 @@ def sequential(*layers: dict[str, Any], name: str = "sequential") -> dict[str, A
     """The description of a Sequential."""
     entry = layer("Sequential", name, layers=list(layers))
     return {**entry, "module": "keras"}
+
+
+def entry(*shape: int | None, name: str = "in") -> dict[str, Any]:
+    """An input's entry."""
+    return layer("InputLayer", name, batch_shape=[None, *shape])
+
+
+DENSE = layer("Dense", "dense", units=3, use_bias=False)
+
+
+def tensor(ref: str) -> dict[str, Any]:
+    """A reference to a layer's output, as Keras 3 has it."""
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": [ref, 0, 0]}}
+
+
+def node(*refs: str, **kwargs: Any) -> list[Any]:
+    """The connections of a layer that is applied once."""
+    given: Any = tensor(refs[0]) if len(refs) == 1 else [tensor(ref) for ref in refs]
+    return [{"args": [given], "kwargs": kwargs}]
+
+
+def functional(layers: list[Any], inputs: list[Any], outputs: list[Any]) -> dict[str, Any]:
+    """The description of a Functional."""
+    settings = {"layers": layers, "input_layers": inputs, "output_layers": outputs}
+    return layer("Functional", "network", **settings)
+
+
+def small(*more: dict[str, Any], output: str = "dense") -> dict[str, Any]:
+    """A network of a dense layer, and what a test adds."""
+    dense = {**DENSE, "inbound_nodes": node("in")}
+    return functional([entry(3), dense, *more], [["in", 0, 0]], [[output, 0, 0]])

@@ -27,7 +27,10 @@ from voxelgrad.nn import init
 from voxelgrad.nn.module import Module
 
 FORMAT_VERSION = 1
-_HOMES = {"OnnxModel": "voxelgrad.interop.onnx.model"}
+_HOMES = {
+    "KerasModel": "voxelgrad.interop.keras.model",
+    "OnnxModel": "voxelgrad.interop.onnx.model",
+}
 Arrays = Mapping[str, NDArray[Any]]
 
 

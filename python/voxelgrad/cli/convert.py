@@ -1,4 +1,4 @@
-"""``voxelgrad import`` and ``voxelgrad export``: ONNX files to models and back."""
+"""``voxelgrad import`` and ``voxelgrad export``: ONNX and Keras files to models, and ONNX back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import voxelgrad
 from voxelgrad.cli.arguments import Commands, add_command, widths
-from voxelgrad.interop import onnx
+from voxelgrad.interop import keras, onnx
 from voxelgrad.interop.onnx.exporting import NEWEST, OLDEST
 from voxelgrad.models import CNN, MLP, Model, UNet
 
@@ -22,13 +22,17 @@ def _add_import(commands: Commands) -> None:
     parser = add_command(
         commands,
         "import",
-        "turn an ONNX file into a voxelgrad model",
+        "turn an ONNX or Keras file into a voxelgrad model",
         """\
-Reads an ONNX file and writes a model that voxelgrad.load gives back, ready to run and to train on.
-Images are channels last then. Prints what goes in and out.""",
-        "  voxelgrad import network.onnx --out network.safetensors",
+Reads an ONNX file, or a whole network of Keras (.keras, .h5), and writes a model that
+voxelgrad.load gives back, ready to run and to train on. Images are channels last then. Prints what
+goes in and out.""",
+        "  voxelgrad import network.onnx --out network.safetensors\n"
+        "  voxelgrad import network.keras --out network.safetensors",
     )
-    parser.add_argument("source", type=Path, metavar="FILE.onnx", help="the ONNX file")
+    parser.add_argument(
+        "source", type=Path, metavar="FILE", help="the file: .keras, .h5, .hdf5, else ONNX"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the model, *.safetensors"
     )
@@ -69,7 +73,8 @@ image size may vary, unless --static is given.""",
 
 def run_import(args: argparse.Namespace) -> None:
     """Import and save."""
-    model = onnx.load(args.source)
+    is_keras = args.source.suffix.lower() in (".keras", ".h5", ".hdf5")
+    model = keras.load(args.source) if is_keras else onnx.load(args.source)
     voxelgrad.save(args.out, model)
     for kind, ports in (("input", model.inputs), ("output", model.outputs)):
         for port in ports:

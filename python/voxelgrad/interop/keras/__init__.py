@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from voxelgrad.interop.keras.importing import load
 from voxelgrad.interop.keras.loading import load_weights
+from voxelgrad.interop.keras.model import KerasModel
 from voxelgrad.interop.report import Report
 
-__all__ = ["Report", "load_weights"]
+__all__ = ["KerasModel", "Report", "load", "load_weights"]

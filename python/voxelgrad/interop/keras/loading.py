@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from voxelgrad import nn
 from voxelgrad.interop.keras.description import described_layers
-from voxelgrad.interop.keras.layout import slots
 from voxelgrad.interop.keras.roles import OURS, roles, snake
+from voxelgrad.interop.keras.slots import slots
 from voxelgrad.interop.pairing import fill, pair_by_name, pair_by_order
 from voxelgrad.interop.report import Report
 
@@ -95,14 +95,14 @@ def read_content(path: str | os.PathLike[str]) -> Content:
 
 def named_arrays(content: Content) -> dict[str, NDArray[Any]]:
     """Return ``"layer/array"`` -> array for all layers of a file."""
-    known = {
-        path: (snake(kind), settings)
-        for path, kind, settings in described_layers(content.config or {})
-    }
+    known: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for described in described_layers(content.config or {}):
+        place = described.group if content.numbered else described.name
+        known[place] = snake(described.kind), described.settings
     arrays = {}
     for layer in content.layers:
         guessed = re.sub(r"_[0-9]+$", "", layer.group.rpartition("/")[2])
-        kind, settings = known.get(layer.name, (guessed, None))
+        kind, settings = known.get(layer.group, (guessed, None))
         for role, array in with_roles(layer, content.numbered, kind, settings).items():
             arrays[f"{layer.name}/{role}"] = array
     return arrays

@@ -207,7 +207,7 @@ def _ordered(
     while f"layer_names{part}" in holder.attrs:
         listed += file.texts(holder, f"layer_names{part}")
         part += 1
-    listed += [name for name, _, _ in described_layers(config or {})]
+    listed += [layer.name.partition("/")[0] for layer in described_layers(config or {})]
     places = {name: place for place, name in reversed(list(enumerate(listed)))}
     return sorted(groups, key=lambda name: (places.get(name, len(listed)), natural(name)))
 

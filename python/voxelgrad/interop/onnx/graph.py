@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from voxelgrad.interop.onnx.layout import Layout
+from voxelgrad.interop.port import Port
 
 
 @dataclass(frozen=True)
@@ -30,32 +31,6 @@ class Node:
     def __str__(self) -> str:
         """Return what errors call it."""
         return f"node {self.name!r} ({self.op})"
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a graph.
-
-    Attributes:
-        name: Its name.
-        dtype: numpy's name of the dtype.
-        shape: Extents in ONNX's order, None or a name where they may vary; None if unknown.
-        channels_last: Inputs only: whether voxelgrad takes it as (N, *spatial, C).
-    """
-
-    name: str
-    dtype: str
-    shape: list[int | str | None] | None
-    channels_last: bool = False
-
-    def __str__(self) -> str:
-        """Return name, dtype and shape in the order that voxelgrad takes."""
-        if self.shape is None:
-            return f"{self.name}: {self.dtype}"
-        lengths = ["?" if n is None else str(n) for n in self.shape]
-        if self.channels_last:
-            lengths = [lengths[0], *lengths[2:], lengths[1]]
-        return f"{self.name}: {self.dtype} ({', '.join(lengths)})"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from voxelgrad.dtypes import is_floating
 from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.interop.onnx.call import Call
-from voxelgrad.interop.onnx.graph import Graph, Node, Port, Stored
+from voxelgrad.interop.onnx.graph import Graph, Node, Stored
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
 from voxelgrad.interop.onnx.operators import OPERATORS
+from voxelgrad.interop.port import Port
 from voxelgrad.models.model import Model, register
 from voxelgrad.nn.init import filled
 from voxelgrad.nn.module import Module

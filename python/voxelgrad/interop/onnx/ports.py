@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from voxelgrad.interop.onnx.graph import Node, Port
+from voxelgrad.interop.onnx.graph import Node
 from voxelgrad.interop.onnx.layout import LAST
+from voxelgrad.interop.port import Port
 
 _ON_IMAGES = {
     "AveragePool",

@@ -14,10 +14,11 @@ from onnx import external_data_helper, numpy_helper
 
 from voxelgrad.files import one_line
 from voxelgrad.interop.onnx.fusion import fuse_activations
-from voxelgrad.interop.onnx.graph import Graph, Node, Port
+from voxelgrad.interop.onnx.graph import Graph, Node
 from voxelgrad.interop.onnx.operators import OPERATORS
 from voxelgrad.interop.onnx.ports import find_images
 from voxelgrad.interop.onnx.weights import describe
+from voxelgrad.interop.port import Port
 
 OLDEST, NEWEST = 6, 26
 """Versions of the operator set that are understood."""

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
 from voxelgrad.interop.onnx.layout import LAST, Layout, Value
 from voxelgrad.interop.onnx.operators.spatial import (
-    Pairs,
     check_kernel,
     check_rank,
     per_axis,
     resolve_padding,
 )
-from voxelgrad.tensor import Tensor
-
-_CONVOLUTIONS: dict[int, Any] = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
-_TRANSPOSED: dict[int, Any] = {
-    1: ops.conv_transpose1d,
-    2: ops.conv_transpose2d,
-    3: ops.conv_transpose3d,
-}
+from voxelgrad.interop.spatial import CONVOLUTIONS, Pairs, enlarged
 
 
 def _conv(call: Call) -> Value:
@@ -32,7 +23,7 @@ def _conv(call: Call) -> Value:
     strides, dilations = per_axis(call, "strides", rank), per_axis(call, "dilations", rank)
     padding = resolve_padding(call, input.shape[1:-1], kernel, strides, dilations)
     groups = int(call.attribute("group", 1))
-    output = _CONVOLUTIONS[rank](
+    output = CONVOLUTIONS[rank](
         input, weight, call.optional(2), strides, padding, dilations, groups
     )
     return Value(output, LAST)
@@ -53,7 +44,8 @@ def _conv_transpose(call: Call) -> Value:
     ]
     call.check_growth([input.shape[0], *full, weight.shape[0]])
     cut = _cut(call, input.shape[1:-1], full, strides)
-    output = _enlarged(call, rank, input, weight, (strides, dilations, groups), extra, cut)
+    settings = (strides, dilations, groups)
+    output = enlarged(rank, input, weight, call.optional(2), settings, extra, cut)
     return Value(output, LAST)
 
 
@@ -79,29 +71,6 @@ def _cut(call: Call, size: Any, full: list[int], strides: tuple[int, ...]) -> Pa
         else:
             pairs.append((total - total // 2, total // 2))
     return tuple(pairs)
-
-
-def _enlarged(
-    call: Call, rank: int, input: Tensor, weight: Tensor, settings: Any, extra: Any, cut: Pairs
-) -> Tensor:
-    strides, dilations, groups = settings
-    grown = [e + max(0, -after) for e, (_, after) in zip(extra, cut, strict=True)]
-    allowed = [max(s, d) - 1 for s, d in zip(strides, dilations, strict=True)]
-    if any(g > a for g, a in zip(grown, allowed, strict=True)):
-        raise ValueError(
-            f"the output would be longer by {grown} than the kernel reaches; output_padding and "
-            f"output_shape may add at most {allowed} (stride or dilation, less 1)"
-        )
-    symmetric = tuple(max(0, min(pair)) for pair in cut)
-    output: Tensor = _TRANSPOSED[rank](
-        input, weight, call.optional(2), strides, symmetric, tuple(grown), dilations, groups
-    )
-    before = [b - s for (b, _), s in zip(cut, symmetric, strict=True)]
-    after = [max(0, a) - s for (_, a), s in zip(cut, symmetric, strict=True)]
-    if not any(before) and not any(after):
-        return output
-    lengths = [n - b - a for n, b, a in zip(output.shape[1:-1], before, after, strict=True)]
-    return ops.crop(output, (0, *before, 0), (output.shape[0], *lengths, output.shape[-1]))
 
 
 OPERATORS: dict[str, Handler] = {"Conv": _conv, "ConvTranspose": _conv_transpose}

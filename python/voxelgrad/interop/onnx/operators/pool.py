@@ -12,12 +12,11 @@ from voxelgrad import ops
 from voxelgrad.interop.onnx.call import Call, Handler
 from voxelgrad.interop.onnx.layout import LAST, Value
 from voxelgrad.interop.onnx.operators.spatial import (
-    Ints,
-    Pairs,
     check_rank,
     per_axis,
     resolve_padding,
 )
+from voxelgrad.interop.spatial import Ints, Pairs
 from voxelgrad.tensor import Tensor
 
 _MAXIMA: dict[int, Any] = {1: ops.max_pool1d, 2: ops.max_pool2d, 3: ops.max_pool3d}

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from voxelgrad.interop.onnx.call import Call, one_of
+from voxelgrad.interop.spatial import Ints, Pairs, same_padding
 from voxelgrad.tensor import Tensor
-
-Ints = tuple[int, ...]
-Pairs = tuple[tuple[int, int], ...]
 
 
 def check_rank(input: Tensor) -> int:
@@ -67,8 +65,7 @@ def resolve_padding(
         return ((0, 0),) * rank
     pairs = []
     for n, k, s, d in zip(size, kernel, strides, dilations, strict=True):
-        total = max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n)
-        small, large = total // 2, total - total // 2
+        small, large = same_padding(n, k, s, d)
         pairs.append((small, large) if automatic == "SAME_UPPER" else (large, small))
     return tuple(pairs)
 
