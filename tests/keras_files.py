@@ -14,10 +14,10 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 
 
-def hdf5(write: Callable[[h5py.File], Any]) -> bytes:
+def hdf5(write: Callable[[h5py.File], Any], **settings: Any) -> bytes:
     """The bytes of an HDF5 file that ``write`` fills."""
     stream = io.BytesIO()
-    with h5py.File(stream, "w") as file:
+    with h5py.File(stream, "w", **settings) as file:
         write(file)
     return stream.getvalue()
 

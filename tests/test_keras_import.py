@@ -229,17 +229,6 @@ def test_a_layer_that_cannot_run_says_so(
         model(np.zeros(shape, np.float32))
 
 
-def test_without_h5py_the_way_out_is_told(tmp_path: Path, monkeypatch: Any) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "h5py", None)
-    monkeypatch.delitem(sys.modules, "voxelgrad.interop.keras.reading", raising=False)
-    monkeypatch.delitem(sys.modules, "voxelgrad.interop.keras.hdf5", raising=False)
-    monkeypatch.delitem(sys.modules, "voxelgrad.interop.keras.archive", raising=False)
-    with pytest.raises(ImportError, match=r"pip install 'voxelgrad\[keras\]'"):
-        load(tmp_path / "x.keras")
-
-
 @pytest.mark.parametrize("ending", ["keras", "H5"])
 def test_the_command_line_imports(
     ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -33,7 +33,7 @@ def read_archive(path: Path) -> tuple[bytes, bytes]:
                     raise ValueError(
                         f"{name} claims {packed:,} bytes, the file has {file.length:,}"
                     )
-                check_unpacked(name, size, packed)
+                check_unpacked(f"{name} ", size, packed)
             return archive.read(_CONFIG), archive.read(_WEIGHTS)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, zlib.error) as error:
         raise ValueError(f"the zip archive is truncated or damaged ({one_line(error)})") from error

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.interop.keras.description import described_layers
 from voxelgrad.interop.keras.graph import Graph, parse
-from voxelgrad.interop.keras.loading import read_content, with_roles
+from voxelgrad.interop.keras.loading import with_roles
 from voxelgrad.interop.keras.model import KerasModel
+from voxelgrad.interop.keras.reading import Content, StoredLayer, read
 from voxelgrad.interop.keras.roles import snake
-
-if TYPE_CHECKING:
-    from voxelgrad.interop.keras.reading import Content, StoredLayer
 
 Arrays = dict[str, dict[str, NDArray[Any]]]
 
@@ -35,9 +33,8 @@ def load(path: str | os.PathLike[str]) -> KerasModel:
     Raises:
         ValueError: If the file is missing, damaged, holds weights only, or uses what is not
             understood; the message names file, layer and rule.
-        ImportError: If the h5py package is missing.
     """
-    content = read_content(path)
+    content = read(path)
     try:
         if content.config is None:
             raise ValueError(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from voxelgrad import nn
 from voxelgrad.interop.keras.description import described_layers
+from voxelgrad.interop.keras.reading import Content, StoredLayer, read
 from voxelgrad.interop.keras.roles import OURS, roles, snake
 from voxelgrad.interop.keras.slots import slots
 from voxelgrad.interop.pairing import fill, pair_by_name, pair_by_order
 from voxelgrad.interop.report import Report
-
-if TYPE_CHECKING:
-    from voxelgrad.interop.keras.reading import Content, StoredLayer
 
 
 def load_weights(
@@ -49,13 +47,12 @@ def load_weights(
 
     Raises:
         ValueError: If the file cannot be read, an argument is wrong, or something does not fit.
-        ImportError: If the h5py package is missing.
     """
     if by not in (None, "name", "order"):
         raise ValueError(f'load_weights: by is {by!r}; choose "name", "order" or None')
     if by == "order" and mapping:
         raise ValueError('load_weights: mapping goes by name; leave it or by="order" out')
-    content = read_content(path)
+    content = read(path)
     offered = named_arrays(content)
     places = slots(model)
     ours = {place.name: place.shape for place in places}
@@ -72,25 +69,6 @@ def load_weights(
         f"changed; give mapping= where names and order differ, strict=False to take what fits"
     )
     return fill(places, pairs, offered, content.ignored, refusal if strict else None)
-
-
-def read_content(path: str | os.PathLike[str]) -> Content:
-    """Read a file of Keras.
-
-    Raises:
-        ValueError: If it cannot be read.
-        ImportError: If the h5py package is missing.
-    """
-    try:
-        from voxelgrad.interop.keras.reading import read
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "h5py":
-            raise
-        raise ImportError(
-            "reading files of Keras needs the h5py package; install it with pip install "
-            "'voxelgrad[keras]'"
-        ) from error
-    return read(path)
 
 
 def named_arrays(content: Content) -> dict[str, NDArray[Any]]:

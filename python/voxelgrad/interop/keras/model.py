@@ -29,7 +29,7 @@ class KerasModel(Model):
 
     All weights are trainable parameters. In training mode (``train()``) batch norms use the batch's
     statistics and move the running ones, and dropout drops. ``voxelgrad.save`` and
-    ``voxelgrad.load`` work; neither needs h5py.
+    ``voxelgrad.load`` work.
 
     Args:
         graph: What ``Graph.as_json`` gave.

@@ -6,22 +6,23 @@ older ``.h5``, in which they have names and beside which the description may sta
 
 from __future__ import annotations
 
-import io
 import json
+import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import h5py
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import BFLOAT16
-from voxelgrad.files import one_line
+from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.interop.keras.archive import read_archive
 from voxelgrad.interop.keras.description import described_layers
-from voxelgrad.interop.keras.hdf5 import SIGNATURE, Hdf5, natural, open_hdf5
+from voxelgrad.interop.keras.hdf5 import SIGNATURE, Array, File, Group, Refused, natural
+
+Members = Mapping[str, Group | Array]
 
 # Where the numbered format keeps layers; Keras 2.12 to 2.15 had the other name.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
@@ -70,16 +71,17 @@ def read(path: str | os.PathLike[str]) -> Content:
         with open(path, "rb") as file:
             beginning = file.read(len(SIGNATURE))
             if beginning == SIGNATURE:
-                return _read_hdf5(file, os.fstat(file.fileno()).st_size, None)
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    return _read_hdf5(content, None)
         if beginning.startswith(b"PK"):
             config, weights = read_archive(Path(path))
-            return _read_hdf5(io.BytesIO(weights), len(weights), _parse(config.decode("utf-8")))
+            return _read_hdf5(weights, _parse(config.decode("utf-8")))
     except OSError as error:
         raise ValueError(
             f"cannot read {path}: {error.strerror or error}; check the path"
         ) from error
-    except ValueError as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+    except MALFORMED as error:
+        raise ValueError(f"cannot read {path}: {one_line(error)}") from error
     raise ValueError(
         f"cannot read {path}: it is neither an HDF5 file (.h5, .weights.h5) nor a zip file (.keras)"
     )
@@ -95,118 +97,110 @@ def _parse(text: str) -> dict[str, Any]:
     return config
 
 
-def _read_hdf5(stream: BinaryIO, length: int, config: dict[str, Any] | None) -> Content:
-    with open_hdf5(stream, length) as file:
-        root = file.root
-        members = file.children(root)
-        described = file.text(root, "model_config")
-        if described is not None and config is None:
-            config = _parse(described)
-        if any(name in members for name in _CONTAINERS):
-            content = Content(config, [], True, [])
-            _add_numbered(file, members, "", "", content)
-        elif isinstance(members.get("model_weights"), h5py.Group):
-            content = _read_named(file, members["model_weights"], config)
-        elif "layer_names" in root.attrs or "layer_names0" in root.attrs:
-            content = _read_named(file, root, config, members)
-        else:
-            raise ValueError(
-                "the HDF5 file holds no weights as Keras writes them; save the network with "
-                "model.save or model.save_weights"
-            )
-    if not content.layers:
-        raise ValueError("it holds no weights")
-    names = [layer.name for layer in content.layers]
+def _read_hdf5(content: bytes | mmap.mmap, config: dict[str, Any] | None) -> Content:
+    root = File(content).root
+    members = root.members()
+    described = root.text("model_config", len(content))
+    if described is not None and config is None:
+        config = _parse(described)
+    found = Content(config, [], any(name in members for name in _CONTAINERS), [])
+    holder = members.get("model_weights")
+    if found.numbered:
+        _add_numbered(members, "", "", found)
+    elif isinstance(holder, Group):
+        _add_named(holder, holder.members(), found)
+    elif _listed(root) is not None:
+        _add_named(root, members, found)
+    else:
+        raise Refused(
+            "the HDF5 file holds no weights as Keras writes them; save the network with "
+            "model.save or model.save_weights"
+        )
+    if not found.layers:
+        raise Refused("it holds no weights")
+    names = [layer.name for layer in found.layers]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"two layers are called {twice!r}")
-    return content
+        raise Refused(f"two layers are called {twice!r}")
+    return found
 
 
-def _add_numbered(
-    file: Hdf5, members: dict[str, Any], name: str, group: str, content: Content
-) -> None:
+def _add_numbered(members: Members, name: str, group: str, content: Content) -> None:
     """Add the layers below a group of the numbered format."""
-    if isinstance(members.get("vars"), h5py.Group):
+    numbered = members.get("vars")
+    if isinstance(numbered, Group):
         layer = StoredLayer(name or "model", group)
-        for number, dataset in file.children(members["vars"]).items():
-            _add_array(file, layer, number, dataset, content)
+        for number, array in numbered.members().items():
+            _add_array(layer, number, array, content)
         if layer.arrays:
             content.layers.append(layer)
     for place, container in members.items():
-        if place == "vars" or not isinstance(container, h5py.Group):
+        if place == "vars" or not isinstance(container, Group):
             continue
         if place in _CONTAINERS:
-            for entry, below in _groups(file, container):
-                called = _called(file, below) or entry
-                _add_numbered(file, below, _join(name, called), _join(group, entry), content)
+            for entry, below in _groups(container.members()).items():
+                inside = below.members()
+                beside = inside.get("vars")
+                called = beside.text("name") if beside else None
+                path = _join(name, called or entry)
+                _add_numbered(inside, path, _join(group, entry), content)
         elif name:
-            below = file.children(container)
-            _add_numbered(file, below, _join(name, place), _join(group, place), content)
+            _add_numbered(container.members(), _join(name, place), _join(group, place), content)
 
 
-def _groups(file: Hdf5, container: h5py.Group) -> Iterator[tuple[str, dict[str, Any]]]:
-    for entry, item in file.children(container).items():
-        if isinstance(item, h5py.Group):
-            yield entry, file.children(item)
+def _groups(members: Members) -> dict[str, Group]:
+    return {name: item for name, item in members.items() if isinstance(item, Group)}
 
 
-def _called(file: Hdf5, members: dict[str, Any]) -> str | None:
-    """Return the layer's own name, which newer files keep beside its arrays."""
-    beside = members.get("vars")
-    return file.text(beside, "name") if isinstance(beside, h5py.Group) else None
-
-
-def _read_named(
-    file: Hdf5,
-    holder: h5py.Group,
-    config: dict[str, Any] | None,
-    members: dict[str, Any] | None = None,
-) -> Content:
-    """Return the layers of the older format: a group for each, with named arrays below it."""
-    content = Content(config, [], False, [])
-    groups = file.children(holder) if members is None else members
-    for group in _ordered(file, holder, config, list(groups)):
-        if not isinstance(groups[group], h5py.Group) or group == "optimizer_weights":
+def _add_named(holder: Group, members: Members, content: Content) -> None:
+    """Add the layers of the older format: a group for each, with named arrays below it."""
+    groups = _groups(members)
+    for group in _ordered(holder, content.config, list(groups)):
+        if group == "optimizer_weights":
             continue
         layers: dict[str, StoredLayer] = {}
-        for place, dataset in _datasets(file, groups[group]):
+        for place, array in _arrays(groups[group]):
             *scopes, last = place.split("/")
             owner = scopes[-1] if scopes else group
             name = group if owner == group else f"{group}/{owner}"
             layer = layers.setdefault(name, StoredLayer(name, name))
-            _add_array(file, layer, last.partition(":")[0], dataset, content)
+            _add_array(layer, last.partition(":")[0], array, content)
         content.layers += [layer for layer in layers.values() if layer.arrays]
-    return content
 
 
-def _datasets(file: Hdf5, group: h5py.Group, place: str = "") -> Iterator[tuple[str, h5py.Dataset]]:
-    for name, item in file.children(group).items():
-        if isinstance(item, h5py.Group):
-            yield from _datasets(file, item, f"{place}{name}/")
+def _arrays(group: Group, place: str = "") -> Iterator[tuple[str, Array]]:
+    for name, item in group.members().items():
+        if isinstance(item, Group):
+            yield from _arrays(item, f"{place}{name}/")
         else:
             yield f"{place}{name}", item
 
 
-def _add_array(file: Hdf5, layer: StoredLayer, role: str, dataset: Any, content: Content) -> None:
-    if not isinstance(dataset, h5py.Dataset) or role in layer.arrays:
-        raise ValueError(f"{layer.name!r} has something else where its arrays must be")
-    array = file.array(dataset)
+def _add_array(layer: StoredLayer, role: str, stored: Group | Array, content: Content) -> None:
+    if not isinstance(stored, Array) or role in layer.arrays:
+        raise Refused(f"{layer.name!r} has something else where its arrays must be")
+    array = stored.read()
     if array.dtype.kind == "f" or array.dtype == BFLOAT16:
         layer.arrays[role] = array
     else:
         content.ignored.append(f"{layer.name}/{role}")
 
 
-def _ordered(
-    file: Hdf5, holder: h5py.Group, config: dict[str, Any] | None, groups: list[str]
-) -> list[str]:
-    """Return the groups in the order of the network as far as the file tells, the rest behind."""
-    listed = file.texts(holder, "layer_names")
-    part = 0
-    while f"layer_names{part}" in holder.attrs:
-        listed += file.texts(holder, f"layer_names{part}")
+def _listed(holder: Group) -> list[str] | None:
+    """Return the names of the layers that the older format lists; None if it lists none.
+
+    Long lists are cut into several attributes.
+    """
+    listed, part = holder.texts("layer_names"), 0
+    while (more := holder.texts(f"layer_names{part}")) is not None:
+        listed = [*(listed or []), *more]
         part += 1
+    return listed
+
+
+def _ordered(holder: Group, config: dict[str, Any] | None, groups: list[str]) -> list[str]:
+    """Return the groups in the order of the network as far as the file tells, the rest behind."""
+    listed = _listed(holder) or []
     listed += [layer.name.partition("/")[0] for layer in described_layers(config or {})]
     places = {name: place for place, name in reversed(list(enumerate(listed)))}
     return sorted(groups, key=lambda name: (places.get(name, len(listed)), natural(name)))
