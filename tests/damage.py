@@ -104,11 +104,17 @@ def in_gzip(data: bytes, rng: Rng, change: Change) -> bytes:
     return gzip.compress(change(gzip.decompress(data)), int(rng.integers(0, 10)), mtime=0)
 
 
-def in_zip(data: bytes, rng: Rng, change: Change) -> bytes:
+def in_zipped_json(data: bytes, rng: Rng, _: Change) -> bytes:
+    """Change a value of a JSON member of a zip file; it is JSON again."""
+    return in_zip(data, rng, lambda content: in_json(content, rng, _), ".json")
+
+
+def in_zip(data: bytes, rng: Rng, change: Change, ending: str = "") -> bytes:
     """Change the content of one member of a zip file; its checksum and lengths fit again."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [(entry, archive.read(entry)) for entry in archive.infolist()]
-    target = int(rng.integers(len(members)))
+    targets = [at for at, (entry, _) in enumerate(members) if entry.filename.endswith(ending)]
+    target = int(_pick(targets, rng))
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for index, (entry, content) in enumerate(members):

@@ -20,6 +20,7 @@ from voxelgrad.cli.segmentation import standardise_of
 from voxelgrad.cli.train import held_out_patients, read_settings
 from voxelgrad.data import readers
 from voxelgrad.data.datasets import ArrayDataset
+from voxelgrad.interop.keras.reading import read as read_keras
 from voxelgrad.train import Learner, read_checkpoint
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -105,13 +106,6 @@ def _scaling(path: Path) -> None:
     standardise_of(vg.load(path).metadata)
 
 
-def _keras(path: Path) -> None:
-    """Read all arrays of a file of Keras."""
-    from voxelgrad.interop.keras.reading import read
-
-    read(path)
-
-
 def _run_onnx(path: Path) -> None:
     """Import a network and run it on one small image."""
     vg.interop.onnx.load(path)(np.ones((1, 8, 8, 1), np.float32))
@@ -133,7 +127,13 @@ def _load_external(path: Path) -> None:
     vg.interop.onnx.load(path)
 
 
+def _keras_run(path: Path) -> None:
+    """Build a network of Keras and run it on one small image."""
+    vg.interop.keras.load(path)(np.ones((1, 8, 8, 1), np.float32))
+
+
 _TENSORS = (damage.in_safetensors, damage.in_tensor_list)
+_IN_KERAS = (damage.in_zip, damage.in_zipped_json)
 _OWN = (damage.in_safetensors, damage.in_description, damage.in_description)
 _GZIP, _PNG, _PROTOBUF = (damage.in_gzip,), (damage.in_png,), (damage.in_protobuf,)
 _NIBABEL = "nibabel"
@@ -160,9 +160,13 @@ KINDS = (
     Kind("bench-cases", lambda path: read_cases([str(path)]), ".json", (damage.in_json,)),
     Kind("torch", vg.interop.torch.read, ".pt", (damage.in_zip,)),
     Kind("torch-safetensors", vg.interop.torch.read, ".safetensors", _TENSORS),
-    Kind("keras", _keras, ".keras", (damage.in_zip,), needs="h5py"),
-    Kind("keras-weights", _keras, ".weights.h5", needs="h5py"),
-    Kind("keras-h5", _keras, ".h5", needs="h5py"),
+    Kind("keras", read_keras, ".keras", (damage.in_zip,)),
+    Kind("keras-weights", read_keras, ".weights.h5"),
+    Kind("keras-h5", read_keras, ".h5"),
+    Kind("keras-network", vg.interop.keras.load, ".keras", _IN_KERAS),
+    Kind("keras-network-h5", vg.interop.keras.load, ".h5"),
+    Kind("keras-run", _keras_run, ".keras", _IN_KERAS, names_file=False, files="keras-network"),
+    Kind("imported-keras", vg.load, ".safetensors", _OWN),
     Kind("onnx", vg.interop.onnx.load, ".onnx", _PROTOBUF, needs="onnx"),
     Kind("onnx-run", _run_onnx, ".onnx", _PROTOBUF, names_file=False, needs="onnx", files="onnx"),
     Kind("onnx-external", _load_external, ".onnx", _PROTOBUF, needs="onnx"),

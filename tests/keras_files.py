@@ -110,3 +110,61 @@ def small(*more: dict[str, Any], output: str = "dense") -> dict[str, Any]:
     """A network of a dense layer, and what a test adds."""
     dense = {**DENSE, "inbound_nodes": node("in")}
     return functional([entry(3), dense, *more], [["in", 0, 0]], [[output, 0, 0]])
+
+
+def small_network() -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
+    """A Functional from images (8, 8, 1) on, and its arrays in the numbered format."""
+    rng = np.random.default_rng(3)
+
+    def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+        return [rng.uniform(0.1, 1, shape).astype(np.float32) for shape in shapes]
+
+    def joined(kind: str, name: str, *refs: str, **settings: Any) -> dict[str, Any]:
+        return {**layer(kind, name, **settings), "inbound_nodes": node(*refs)}
+
+    head = sequential(
+        entry(None, None, 3, name="pixels"),
+        layer("GlobalAveragePooling2D", "mean"),
+        layer("Dense", "classes", units=2, activation="softmax"),
+        name="head",
+    )
+    window = {"kernel_size": [3, 3], "strides": [2, 2], "padding": "same"}
+    layers = [
+        entry(8, 8, 1),
+        joined("Conv2D", "conv", "in", filters=2, activation="relu", **window),
+        joined("BatchNormalization", "norm", "conv", axis=-1, epsilon=0.001),
+        joined("LeakyReLU", "leaky", "norm", negative_slope=0.1),
+        joined("Conv2DTranspose", "up", "leaky", filters=2, use_bias=False, **window),
+        joined("Concatenate", "both", "in", "up", axis=-1),
+        {**head, "inbound_nodes": node("both")},
+    ]
+    groups = {
+        "layers/conv2d": arrays((3, 3, 1, 2), (2,)),
+        "layers/batch_normalization": arrays((2,), (2,), (2,), (2,)),
+        "layers/conv2d_transpose": arrays((3, 3, 2, 2)),
+        "layers/sequential/layers/dense": arrays((3, 2), (2,)),
+    }
+    return functional(layers, [["in", 0, 0]], [["head", 0, 0]]), groups
+
+
+def small_named() -> bytes:
+    """The same network in the older format, some of it packed in chunks."""
+    config, groups = small_network()
+    names = {
+        "conv": ("kernel", "bias"),
+        "norm": ("gamma", "beta", "moving_mean", "moving_variance"),
+        "up": ("kernel",),
+        "head": ("classes/kernel", "classes/bias"),
+    }
+
+    def write(file: h5py.File) -> None:
+        file.attrs["model_config"] = json.dumps(config)
+        place = file.create_group("model_weights")
+        place.attrs["layer_names"] = list(names)
+        for (layer_name, listed), arrays in zip(names.items(), groups.values(), strict=True):
+            for name, array in zip(listed, arrays, strict=True):
+                packed = {"compression": "gzip", "shuffle": True} if array.ndim == 4 else {}
+                target = f"{layer_name}/{layer_name}/{name}:0"
+                place.create_dataset(target, data=array, **packed)
+
+    return hdf5(write)

@@ -154,6 +154,21 @@ def shared() -> Any:
     return keras.Model([a, b], [kl.Add(name="sum")([u, v]), kl.Softmax()(v)])
 
 
+@network
+def channels_first() -> Any:
+    """Images (N, C, H, W), flattened before a dense layer."""
+    first = {"data_format": "channels_first"}
+    return keras.Sequential(
+        [
+            keras.Input((3, 8, 6)),
+            kl.Conv2D(4, 3, strides=2, padding="same", **first),
+            kl.BatchNormalization(axis=1),
+            kl.Flatten(**first),
+            kl.Dense(5),
+        ]
+    )
+
+
 def write(name: str, folder: Path) -> None:
     """Give a network weights of its own, save it in all formats, and what it computes."""
     model = NETWORKS[name]()

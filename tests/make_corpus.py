@@ -164,6 +164,20 @@ def _keras_weights() -> Iterator[bytes]:
     yield keras_files.hdf5(write)
 
 
+def _keras_networks() -> Iterator[bytes]:
+    config, groups = keras_files.small_network()
+    for packed in (False, True):
+        content = keras_files.zipped(config, keras_files.numbered(groups), packed)
+        yield in_zip(content, RNG, lambda content: content)
+
+
+def _keras_models() -> Iterator[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.h5")
+        path.write_bytes(keras_files.small_named())
+        yield _saved(vg.interop.keras.load(path))
+
+
 def _keras_h5() -> Iterator[bytes]:
     kernel, bias = _keras_layers()["layers/conv2d"]
     arrays = {"conv": {"conv/kernel:0": kernel, "conv/bias:0": bias}}
@@ -260,6 +274,9 @@ def main() -> None:
         "keras": _keras(),
         "keras-weights": _keras_weights(),
         "keras-h5": _keras_h5(),
+        "keras-network": _keras_networks(),
+        "keras-network-h5": iter([keras_files.small_named()]),
+        "imported-keras": _keras_models(),
         "onnx": _networks(),
         "onnx-external": iter([network]),
         "onnx-data": iter([weights]),

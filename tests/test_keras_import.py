@@ -175,6 +175,78 @@ def test_spatial_dropout_drops_whole_channels(tmp_path: Path) -> None:
     assert (found == found[:, :1]).all()
 
 
+@pytest.mark.parametrize(
+    "activation",
+    [
+        layer("ReLU", "a"),
+        layer("ReLU", "a", negative_slope=0.2),
+        layer("ReLU", "a", max_value=0.5),
+        layer("LeakyReLU", "a", negative_slope=0.1),
+        layer("Activation", "a", activation="relu"),
+        layer("Activation", "a", activation="tanh"),
+    ],
+)
+def test_a_norm_takes_its_activation_in(activation: dict[str, Any], tmp_path: Path) -> None:
+    """The same output and gradients as with a hook, which needs to see what lies between."""
+    arrays = {"layers/batch_normalization": [np.ones(3), np.zeros(3), np.zeros(3), np.ones(3)]}
+    model = network(tmp_path, entry(3), layer("BatchNormalization", "n"), activation, arrays=arrays)
+    model.train()
+    seen: list[vg.Tensor] = []
+    outputs, gradients = [], []
+    for hooked in (False, True):
+        if hooked:
+            model.layer("n").register_forward_hook(lambda m, i, output: seen.append(output))
+        x = vg.Tensor(random(6, 3), requires_grad=True)
+        output = model(x)
+        output.backward(vg.Tensor(random(6, 3)))
+        outputs.append(output.numpy())
+        gradients.append(x.grad.numpy())
+    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
+    assert len(seen) == 1
+
+
+def test_a_norm_that_is_used_twice_is_left_alone(tmp_path: Path) -> None:
+    def joined(kind: str, name: str, *refs: str) -> dict[str, Any]:
+        return {**layer(kind, name), "inbound_nodes": node(*refs)}
+
+    layers = [
+        entry(3),
+        joined("BatchNormalization", "n", "in"),
+        joined("ReLU", "a", "n"),
+        joined("Add", "s", "n", "a"),
+    ]
+    config = functional(layers, [["in", 0, 0]], [["s", 0, 0]])
+    arrays = [np.ones(3), np.zeros(3), np.zeros(3), np.ones(3) - 1e-3]
+    path = tmp_path / "x.keras"
+    path.write_bytes(zipped(config, numbered({"layers/batch_normalization": arrays})))
+    x = random(5, 3)
+    expected = x + np.maximum(x, 0)
+    np.testing.assert_allclose(load(path)(x).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_operations_are_counted(tmp_path: Path) -> None:
+    kinds = [
+        layer("Conv2D", "c", kernel_size=[3, 3], use_bias=False),
+        layer("SeparableConv2D", "s", kernel_size=[3, 3], use_bias=False),
+        layer("Conv2DTranspose", "t", kernel_size=[2, 2], strides=[2, 2], use_bias=False),
+        DENSE,
+    ]
+    arrays = {
+        "layers/conv2d": [random(3, 3, 2, 4)],
+        "layers/separable_conv2d": [random(3, 3, 4, 1), random(1, 1, 4, 5)],
+        "layers/conv2d_transpose": [random(2, 2, 3, 5)],
+        "layers/dense": [random(3, 3)],
+    }
+    model = network(tmp_path, entry(8, 8, 2), *kinds, arrays=arrays)
+    assert model.layer("c").flops((1, 8, 8, 2), (1, 6, 6, 4)) == 2 * 36 * 72
+    assert model.layer("s").flops((1, 6, 6, 4), (1, 4, 4, 5)) == 2 * 16 * (36 + 20)
+    assert model.layer("t").flops((1, 4, 4, 5), (1, 8, 8, 3)) == 2 * 16 * 60
+    assert model.layer("dense").flops((1, 8, 8, 3), (1, 8, 8, 3)) == 2 * 64 * 9
+    total = 2 * (36 * 72 + 16 * (36 + 20) + 16 * 60 + 64 * 9)
+    assert f"{total / 1000:.1f} K" in str(model.summary((1, 8, 8, 2)))
+
+
 def test_names_that_python_does_not_allow_are_kept_apart(tmp_path: Path) -> None:
     names = ("a-1", "a_1", "1x", "forward")
     layers = [layer("Dense", name, units=3, use_bias=False) for name in names]

@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    assert sorted(path.stem for path in place.glob("*.npz")) == NAMES
+    assert sorted(path.stem for path in place.glob("*.npz")) == ["channels_first", *NAMES]
     return place
 
 
@@ -155,6 +155,26 @@ def test_weights_go_into_a_model_of_ours(ending: str, folder: Path) -> None:
     report = keras.load_weights(model, folder / f"unet_nearest.{ending}")
     assert report.complete and len(report.fitted) == 20
     assert_as_keras(model.eval(), folder, "unet_nearest")
+
+
+def test_channels_first_is_refused_but_its_weights_are_taken(folder: Path) -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            self.conv, self.norm = nn.Conv2d(3, 4, 3, 2), nn.BatchNorm(4, eps=1e-3)
+            self.flatten, self.head = nn.Flatten(), nn.Linear(48, 5)
+
+        def forward(self, x: vg.Tensor) -> vg.Tensor:
+            padded = vg.ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0)))
+            return self.head(self.flatten(self.norm(self.conv(padded))))
+
+    path = folder / "channels_first.keras"
+    with pytest.raises(ValueError, match="data_format is 'channels_first'"):
+        keras.load(path)
+    model = Network()
+    keras.load_weights(model, path)
+    (x,), (expected,) = data(folder, "channels_first", "x"), data(folder, "channels_first", "y")
+    found = model.eval()(vg.Tensor(np.ascontiguousarray(np.moveaxis(x, 1, -1)))).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_the_inputs_are_told(folder: Path) -> None:

@@ -68,10 +68,18 @@ class Graph:
         layers = {name: (str(kind), dict(settings)) for name, (kind, settings) in described}
         ports = [Port(**port) for port in data["inputs"]]
         steps = [Step(**step) for step in data["steps"]]
-        for number, step in enumerate(steps):
-            if not all(0 <= value < len(ports) + number for value in step.inputs):
-                raise ValueError(f"step {number} uses values that are not there")
-        return Graph(layers, ports, steps, list(data["outputs"]), list(data["output_names"]))
+        for number, step in enumerate(steps, len(ports)):
+            if step.layer not in layers or not _are_places(step.inputs, number):
+                raise ValueError(f"step {number} uses a layer or values that are not there")
+        outputs, names = list(data["outputs"]), list(data["output_names"])
+        if not _are_places(outputs, len(ports) + len(steps)) or len(outputs) != len(names):
+            raise ValueError("what is given out is not there")
+        return Graph(layers, ports, steps, outputs, names)
+
+
+def _are_places(values: list[Any], count: int) -> bool:
+    """Return whether there are values, all of them numbers below ``count``."""
+    return bool(values) and all(type(value) is int and 0 <= value < count for value in values)
 
 
 def parse(config: dict[str, Any]) -> Graph:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad.dtypes import is_floating
-from voxelgrad.interop.keras.graph import Graph
+from voxelgrad.interop.keras.graph import Graph, Step
 from voxelgrad.interop.keras.layers import LAYERS, Layer, Settings
+from voxelgrad.interop.keras.layers.norm import BatchNormalization
 from voxelgrad.interop.keras.layout import Shape, to_ours
 from voxelgrad.interop.keras.roles import OURS
 from voxelgrad.interop.port import Port
@@ -60,6 +62,8 @@ class KerasModel(Model):
             self._names[name] = _attribute_name(name, self.layers)
             layer = self._built(name, kind, settings, shapes.get(name, {}))
             setattr(self.layers, self._names[name], layer)
+        self._followers = self._activations_of_norms()
+        self._taken = set(self._followers.values())
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -110,10 +114,13 @@ class KerasModel(Model):
             raise ValueError(f"{self._source}: {len(inputs)} inputs were given; it takes {names}")
         values = {number: _tensor(item) for number, item in enumerate(inputs)}
         for number, step in enumerate(self._graph.steps, len(inputs)):
-            given = [values[value] for value in step.inputs]
-            values[number] = self._run(step.layer, given, step.training)
+            if number not in self._taken:
+                after = self._followers.get(number, number)
+                follower = self._step(after).layer if after != number else None
+                given = [values[value] for value in step.inputs]
+                values[after] = self._run(step.layer, follower, given, step.training)
             for value in self._last_uses[number - len(inputs)]:
-                del values[value]
+                values.pop(value, None)
         results = tuple(values[value] for value in self._graph.outputs)
         return results[0] if len(results) == 1 else results
 
@@ -130,12 +137,37 @@ class KerasModel(Model):
         except ValueError as error:
             raise ValueError(f"layer {name!r} ({kind}): {error}") from error
 
-    def _run(self, name: str, inputs: list[Tensor], training: bool | None) -> Tensor:
+    def _step(self, number: int) -> Step:
+        """Return the step that computes a value."""
+        return self._graph.steps[number - len(self._graph.inputs)]
+
+    def _activations_of_norms(self) -> dict[int, int]:
+        """Return norm -> the activation that alone uses it: both run in one pass over memory."""
+        first = len(self._graph.inputs)
+        uses = Counter(self._graph.outputs)
+        uses.update(value for step in self._graph.steps for value in step.inputs)
+        return {
+            step.inputs[0]: number
+            for number, step in enumerate(self._graph.steps, first)
+            if self.layer(step.layer).fusion()
+            and step.inputs[0] >= first
+            and uses[step.inputs[0]] == 1
+            and isinstance(self.layer(self._step(step.inputs[0]).layer), BatchNormalization)
+        }
+
+    def _run(
+        self, name: str, follower: str | None, inputs: list[Tensor], training: bool | None
+    ) -> Tensor:
+        """Apply a layer, and the activation after it if it is a norm that has one."""
         layer = self.layer(name)
+        after = self.layer(follower) if follower is not None else None
+        hooked = after is not None and (layer._forward_hooks or after._forward_hooks)
+        fused = after.fusion() if after is not None and not hooked else ()
         before = layer.training
         layer.training = before if training is None else training
         try:
-            return layer(*inputs)
+            output = layer(*inputs, *fused)
+            return output if fused or after is None else after(output)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             kind = type(layer).__name__
             raise ValueError(f"{self._source}: layer {name!r} ({kind}): {error}") from error

@@ -96,6 +96,10 @@ class Activation(Layer):
         """Apply the function."""
         return self.function(input)
 
+    def fusion(self) -> tuple[Any, ...]:
+        """Return what a norm takes to compute it."""
+        return ("relu",) if self.function is ops.relu else ()
+
 
 class ReLU(Layer):
     """max(x, 0), with a slope below zero and a ceiling where they are given."""
@@ -111,6 +115,12 @@ class ReLU(Layer):
         output = ops.leaky_relu(input, self.slope) if self.slope else ops.relu(input)
         return output if self.ceiling == math.inf else ops.clip(output, -math.inf, self.ceiling)
 
+    def fusion(self) -> tuple[Any, ...]:
+        """Return what a norm takes to compute it."""
+        if self.ceiling != math.inf:
+            return ()
+        return ("leaky_relu", self.slope) if self.slope else ("relu",)
+
 
 class LeakyReLU(Layer):
     """x where x is positive, else slope * x."""
@@ -122,6 +132,10 @@ class LeakyReLU(Layer):
     def forward(self, input: Tensor) -> Tensor:
         """Apply it."""
         return ops.leaky_relu(input, self.slope)
+
+    def fusion(self) -> tuple[Any, ...]:
+        """Return what a norm takes to compute it."""
+        return "leaky_relu", self.slope
 
 
 class PReLU(Layer):

@@ -151,6 +151,13 @@ class Layer(Module):
         """Return a parameter, None if the layer has none of that name."""
         return getattr(self, name, None)
 
+    def fusion(self) -> tuple[Any, ...]:
+        """Return what a norm before this activation takes to compute it, too; nothing if it can't.
+
+        It is ``("relu",)`` or ``("leaky_relu", slope)``.
+        """
+        return ()
+
     def extra_repr(self) -> str:
         """Return the settings that say most."""
         shown = ("filters", "units", "kernel_size", "strides", "pool_size", "padding", "activation")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from voxelgrad import ops
 from voxelgrad.interop.keras.layers.activation import activation
 from voxelgrad.interop.keras.layers.base import Layer, Settings, check_growth, check_rank, ranked
@@ -26,6 +28,10 @@ class Dense(Layer):
         assert weight is not None
         return self.activation(ops.linear(input, weight, self.get("bias")))
 
+    def flops(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """Return two operations for each weight and row."""
+        return _flops(self, output_shape)
+
 
 class _Spatial(Layer):
     """What convolutions share: window, padding, bias and activation."""
@@ -46,6 +52,10 @@ class _Spatial(Layer):
     def keep_kernel(self, settings: Settings) -> tuple[int, ...]:
         """Keep the kernels and return the spatial size of the first."""
         raise NotImplementedError
+
+    def flops(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """Return two operations for each weight and output position."""
+        return _flops(self, output_shape)
 
     def pads(self, size: tuple[int, ...]) -> Pairs:
         """Return the padding before and after each axis of an image of this size."""
@@ -142,6 +152,10 @@ class ConvTranspose(_Spatial):
         output = enlarged(self.rank, input, weight, self.get("bias"), settings, none, cut)
         return self.activation(output)
 
+    def flops(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """Return two operations for each weight and input position."""
+        return _flops(self, input_shape)
+
     def _cut(self, axis: int) -> tuple[int, int]:
         """Return what is cut from both ends of an axis of the full output; below 0 is added.
 
@@ -156,6 +170,12 @@ class ConvTranspose(_Spatial):
         total = kernel - stride if extra is None else kernel - kernel % 2 - extra
         before = max(0, total // 2)
         return before, total - before
+
+
+def _flops(layer: Layer, shape: tuple[int, ...]) -> int:
+    """Return two operations for each weight but the bias, and each position of an image."""
+    kernels = [value for name, value in layer.named_parameters() if name != "bias"]
+    return 2 * math.prod(shape[:-1]) * sum(kernel.size for kernel in kernels)
 
 
 _CAUSAL = {"paddings": ("valid", "same", "causal")}
