@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,12 +12,33 @@ from voxelgrad.tensor import Tensor
 Ints = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
 
+_MOST_GROWTH, _TINY = 4096, 1 << 12
+
 CONVOLUTIONS: dict[int, Any] = {1: ops.conv1d, 2: ops.conv2d, 3: ops.conv3d}
 TRANSPOSED: dict[int, Any] = {
     1: ops.conv_transpose1d,
     2: ops.conv_transpose2d,
     3: ops.conv_transpose3d,
 }
+
+
+def check_growth(given: int, shape: Sequence[int]) -> None:
+    """Raise unless a result of ``shape`` stands in some proportion to what is given.
+
+    A few damaged bytes of a size or a stride must not take all memory.
+
+    Args:
+        given: How many numbers go in.
+        shape: Extents of the result.
+
+    Raises:
+        ValueError: If it is more than 4096 times as large (where the inputs are not tiny).
+    """
+    if math.prod(shape) > _MOST_GROWTH * (given + _TINY):
+        raise ValueError(
+            f"a result of shape {tuple(shape)} is asked for, of {given:,} numbers given; "
+            f"the node's sizes look damaged"
+        )
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
@@ -15,6 +14,7 @@ from voxelgrad.interop.keras.layers import LAYERS, Layer, Settings
 from voxelgrad.interop.keras.layers.norm import BatchNormalization
 from voxelgrad.interop.keras.layout import Shape, to_ours
 from voxelgrad.interop.keras.roles import OURS
+from voxelgrad.interop.naming import attribute_name
 from voxelgrad.interop.port import Port
 from voxelgrad.models.model import Model, register
 from voxelgrad.nn.module import Module
@@ -59,7 +59,7 @@ class KerasModel(Model):
         self.layers = _Layers()
         self._names: dict[str, str] = {}
         for name, (kind, settings) in self._graph.layers.items():
-            self._names[name] = _attribute_name(name, self.layers)
+            self._names[name] = attribute_name(name, self.layers)
             layer = self._built(name, kind, settings, shapes.get(name, {}))
             setattr(self.layers, self._names[name], layer)
         self._followers = self._activations_of_norms()
@@ -182,17 +182,6 @@ def _tensor(item: Any) -> Tensor:
     array = np.asarray(item)
     fits = is_floating(array.dtype) and array.dtype != np.float16
     return Tensor(array if fits else array.astype(np.float32))
-
-
-def _attribute_name(name: str, holder: Module) -> str:
-    """Return a name for a layer that is a free attribute of ``holder``."""
-    base = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
-    base = f"_{base}" if base[0].isdigit() else base
-    candidate, count = base, 1
-    while hasattr(holder, candidate):
-        count += 1
-        candidate = f"{base}_{count}"
-    return candidate
 
 
 def _last_uses(graph: Graph) -> list[list[int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 
 from voxelgrad.interop.onnx.graph import Node
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout, Value
+from voxelgrad.interop.spatial import check_growth
 from voxelgrad.tensor import Tensor
-
-_MOST_GROWTH, _TINY = 4096, 1 << 12
 
 Handler = Callable[["Call"], "Value | tuple[Value | None, ...]"]
 
@@ -121,12 +119,7 @@ class Call:
         Raises:
             ValueError: If it is more than 4096 times as large (where the inputs are not tiny).
         """
-        given = sum(value.data.size for value in self.inputs if value is not None)
-        if math.prod(shape) > _MOST_GROWTH * (given + _TINY):
-            raise ValueError(
-                f"a result of shape {tuple(shape)} is asked for, of {given:,} numbers given; "
-                f"the node's sizes look damaged"
-            )
+        check_growth(sum(value.data.size for value in self.inputs if value is not None), shape)
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from voxelgrad.dtypes import is_floating
 from voxelgrad.files import MALFORMED, one_line
+from voxelgrad.interop.naming import attribute_name
 from voxelgrad.interop.onnx.call import Call
 from voxelgrad.interop.onnx.graph import Graph, Node, Stored
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Value
@@ -52,7 +52,7 @@ class OnnxModel(Model):
         self.weights = _Weights()
         self._names: dict[str, str] = {}
         for name, stored in self._graph.stored.items():
-            self._names[name] = _attribute_name(name, self.weights)
+            self._names[name] = attribute_name(name, self.weights)
             _add(self.weights, self._names[name], stored)
 
     @property
@@ -136,17 +136,6 @@ def _add(weights: Module, name: str, stored: Stored) -> None:
         setattr(weights, name, Parameter(array))
     else:
         weights.register_buffer(name, array)
-
-
-def _attribute_name(name: str, weights: Module) -> str:
-    """Return a name for a stored array that is a free attribute of ``weights``."""
-    base = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
-    base = f"_{base}" if base[0].isdigit() else base
-    candidate, count = base, 1
-    while hasattr(weights, candidate):
-        count += 1
-        candidate = f"{base}_{count}"
-    return candidate
 
 
 def _data(item: Any) -> Tensor | NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from voxelgrad.interop.keras.layout import PLAIN, Shape, shape_in_ours
@@ -179,22 +178,6 @@ def check_rank(input: Tensor, rank: int) -> None:
         raise ValueError(
             f"its input has shape {input.shape}; it must have {rank + 2} axes: batch, {rank} of "
             f"space, channels"
-        )
-
-
-def check_growth(inputs: tuple[Tensor, ...], shape: tuple[int, ...]) -> None:
-    """Raise unless a result of ``shape`` stands in some proportion to the inputs.
-
-    A few damaged bytes of a stride or a size must not take all memory.
-
-    Raises:
-        ValueError: If it is more than 4096 times as large (where the inputs are not tiny).
-    """
-    given = sum(input.size for input in inputs)
-    if math.prod(shape) > 4096 * (given + 4096):
-        raise ValueError(
-            f"it would make a result of shape {shape} of {given:,} numbers; its settings look "
-            f"damaged"
         )
 
 

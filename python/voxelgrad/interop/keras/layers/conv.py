@@ -6,9 +6,9 @@ import math
 
 from voxelgrad import ops
 from voxelgrad.interop.keras.layers.activation import activation
-from voxelgrad.interop.keras.layers.base import Layer, Settings, check_growth, check_rank, ranked
+from voxelgrad.interop.keras.layers.base import Layer, Settings, check_rank, ranked
 from voxelgrad.interop.keras.layout import DEPTHWISE, OUT_BEFORE_LAST, OUT_LAST
-from voxelgrad.interop.spatial import CONVOLUTIONS, Pairs, enlarged, same_padding
+from voxelgrad.interop.spatial import CONVOLUTIONS, Pairs, check_growth, enlarged, same_padding
 from voxelgrad.tensor import Tensor
 
 
@@ -73,7 +73,7 @@ class _Spatial(Layer):
         assert weight is not None
         pads = self.pads(input.shape[1:-1])
         padded = [n + sum(pair) for n, pair in zip(input.shape[1:-1], pads, strict=True)]
-        check_growth((input,), (input.shape[0], *padded, input.shape[-1]))
+        check_growth(input.size, (input.shape[0], *padded, input.shape[-1]))
         output: Tensor = CONVOLUTIONS[self.rank](
             input, weight, bias, self.stride, pads, self.dilation, groups
         )
@@ -146,7 +146,7 @@ class ConvTranspose(_Spatial):
                 input.shape[1:-1], self.stride, self.dilation, self.kernel, cut, strict=True
             )
         ]
-        check_growth((input,), (input.shape[0], *full, weight.shape[0]))
+        check_growth(input.size, (input.shape[0], *full, weight.shape[0]))
         none = (0,) * self.rank
         settings = (self.stride, self.dilation, 1)
         output = enlarged(self.rank, input, weight, self.get("bias"), settings, none, cut)

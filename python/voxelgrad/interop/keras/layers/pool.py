@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from voxelgrad import ops
-from voxelgrad.interop.keras.layers.base import Layer, Settings, check_growth, check_rank, ranked
-from voxelgrad.interop.spatial import Pairs, same_padding
+from voxelgrad.interop.keras.layers.base import Layer, Settings, check_rank, ranked
+from voxelgrad.interop.spatial import Pairs, check_growth, same_padding
 from voxelgrad.tensor import Tensor
 
 _MAXIMA: dict[int, Any] = {1: ops.max_pool1d, 2: ops.max_pool2d, 3: ops.max_pool3d}
@@ -33,7 +33,7 @@ class _Pooling(Layer):
         axes = zip(input.shape[1:-1], self.window, self.stride, strict=True)
         pads = tuple(same_padding(*axis) for axis in axes)
         padded = [n + sum(pair) for n, pair in zip(input.shape[1:-1], pads, strict=True)]
-        check_growth((input,), (input.shape[0], *padded, input.shape[-1]))
+        check_growth(input.size, (input.shape[0], *padded, input.shape[-1]))
         return pads
 
 
@@ -104,7 +104,7 @@ class UpSampling(Layer):
         """Return the enlarged image."""
         check_rank(input, self.rank)
         size = tuple(n * f for n, f in zip(input.shape[1:-1], self.factors, strict=True))
-        check_growth((input,), (input.shape[0], *size, input.shape[-1]))
+        check_growth(input.size, (input.shape[0], *size, input.shape[-1]))
         mode = "linear" if self.interpolation == "bilinear" else "nearest"
         return ops.interpolate(input, size, mode=mode)
 

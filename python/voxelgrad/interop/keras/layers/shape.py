@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from voxelgrad import ops
-from voxelgrad.interop.keras.layers.base import Layer, Settings, check_growth, check_rank, ranked
+from voxelgrad.interop.keras.layers.base import Layer, Settings, check_rank, ranked
+from voxelgrad.interop.spatial import check_growth
 from voxelgrad.tensor import Tensor
 
 
@@ -89,7 +90,7 @@ class ZeroPadding(_Borders):
         """Return the larger image."""
         check_rank(input, self.rank)
         size = [n + sum(pair) for n, pair in zip(input.shape[1:-1], self.pairs, strict=True)]
-        check_growth((input,), (input.shape[0], *size, input.shape[-1]))
+        check_growth(input.size, (input.shape[0], *size, input.shape[-1]))
         return ops.pad(input, ((0, 0), *self.pairs, (0, 0)))
 
 
