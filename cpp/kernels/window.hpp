@@ -19,6 +19,13 @@ struct WindowTap {
     float weight;
 };
 
+// What the lists of the columns look like, as far as kernels make use of it.
+enum class WindowColumns {
+    any,
+    pairs,   // column c takes source columns 2c and 2c + 1, at the places of column 0's taps
+    halves,  // the other way round: column c takes source column c / 2, begin and end are even
+};
+
 struct WindowRow {
     const WindowTap* outer;
     int outer_count;
@@ -30,6 +37,7 @@ struct WindowRow {
     // Sums over the outer list are then formed once for all of them. Empty where they share none.
     std::int64_t span_begin, span_end;
     bool past_cache;  // write the target past the cache: its pixels are whole cache lines
+    WindowColumns columns;
 };
 
 constexpr std::int64_t longest_span = 8192;  // elements: the sums stay in L1

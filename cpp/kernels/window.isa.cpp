@@ -1,75 +1,9 @@
 #include "kernels/window.hpp"
 
-#include "kernels/simd.hpp"
+#include "kernels/window_pairs.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
-
-[[gnu::always_inline]] inline void store_index(std::int32_t* p, IntVec v) {
-    std::memcpy(p, &v, sizeof v);
-}
-[[gnu::always_inline]] inline IntVec load_index(const std::int32_t* p) {
-    IntVec v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-}
-
-// Bytes are widened and narrowed by intrinsics: the compiler's own conversion goes byte by byte.
-[[gnu::always_inline]] inline void store_index(std::uint8_t* p, IntVec v) {
-#if defined(__AVX512F__)
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xFFFF, (__m512i)v));
-#elif defined(__AVX2__)
-    const __m256i words = _mm256_packus_epi32((__m256i)v, (__m256i)v);
-    const __m256i halves = _mm256_permute4x64_epi64(words, 0b1000);
-    const __m128i low = _mm256_castsi256_si128(halves);
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(low, low));
-#elif defined(__SSE2__)
-    const __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
-    const int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
-    std::memcpy(p, &bytes, sizeof bytes);
-#else
-    for (int lane = 0; lane < lanes; ++lane) p[lane] = static_cast<std::uint8_t>(v[lane]);
-#endif
-}
-[[gnu::always_inline]] inline IntVec load_index(const std::uint8_t* p) {
-#if defined(__AVX512F__)
-    return (IntVec)_mm512_maskz_cvtepu8_epi32(0xFFFF,
-                                              _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-#elif defined(__AVX2__)
-    return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-#elif defined(__SSE2__)
-    int bytes;
-    std::memcpy(&bytes, p, sizeof bytes);
-    const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), _mm_setzero_si128());
-    return (IntVec)_mm_unpacklo_epi16(words, _mm_setzero_si128());
-#else
-    return IntVec{p[0], p[1], p[2], p[3]};
-#endif
-}
-
-// The first n lanes, as load_some and store_some.
-template <class Index>
-[[gnu::always_inline]] inline void store_some_indices(Index* p, IntVec v, int n) {
-    if (n == lanes) return store_index(p, v);
-    Index all[lanes];
-    store_index(all, v);
-    for (int lane = 0; lane < n; ++lane) p[lane] = all[lane];
-}
-template <class Index>
-[[gnu::always_inline]] inline IntVec load_some_indices(const Index* p, int n) {
-    if (n == lanes) return load_index(p);
-#if defined(__AVX512VL__)
-    const auto first = static_cast<__mmask16>((1u << n) - 1);
-    if constexpr (sizeof(Index) == 1)
-        return (IntVec)_mm512_maskz_cvtepu8_epi32(first, _mm_maskz_loadu_epi8(first, p));
-    else
-        return (IntVec)_mm512_maskz_loadu_epi32(first, p);
-#else
-    Index all[lanes] = {};
-    for (int lane = 0; lane < n; ++lane) all[lane] = p[lane];
-    return load_index(all);
-#endif
-}
 
 // Calls body(offset, place, weight) for every tap of a column's window. one_row: the outer list has
 // one entry.
@@ -134,25 +68,16 @@ struct MaxForward {
 
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
-        Vec best[vectors];
-        IntVec place[vectors];
-        for (int v = 0; v < vectors; ++v) {
-            best[v] = splat(-__builtin_inff());
-            place[v] = IntVec{} + first_place(row, column);
-        }
+        Maximum found[vectors];
+        for (int v = 0; v < vectors; ++v) found[v] = Maximum::none(first_place(row, column));
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
-            for (int v = 0; v < vectors; ++v) {
-                const Vec x = load_ahead(source + offset + c + v * lanes, n);
-                // x is greater or NaN, and no NaN came before.
-                const IntVec wins = ~(x <= best[v]) & (best[v] == best[v]);
-                best[v] = wins ? x : best[v];
-                place[v] = wins ? IntVec{} + tap : place[v];
-            }
+            for (int v = 0; v < vectors; ++v)
+                found[v].consider(load_ahead(source + offset + c + v * lanes, n), tap);
         });
         const std::int64_t at = column * row.channels + c;
         for (int v = 0; v < vectors; ++v) {
-            put_some(target + at + v * lanes, best[v], n, row.past_cache);
-            store_some_indices(indices + at + v * lanes, place[v], n);
+            put_some(target + at + v * lanes, found[v].best, n, row.past_cache);
+            store_some_indices(indices + at + v * lanes, found[v].place, n);
         }
     }
 };
@@ -212,12 +137,16 @@ void sum_outer(const WindowRow& row, const T* source, float* sums) {
 
 template <class T, class Index>
 void max_forward(const WindowRow& row, const T* source, T* target, Index* indices) {
+    if (row.columns == WindowColumns::pairs && !row.past_cache)
+        return max_of_pairs(row, source, target, indices);
     for_channels(row, MaxForward<T, Index>{row, source, target, indices});
 }
 
 template <class T, class Index>
 void max_backward(const WindowRow& row, const T* source, const Index* indices, T* target) {
-    if (row.outer_count == 1)
+    if (row.columns == WindowColumns::halves && row.outer_count == 1 && !row.past_cache)
+        max_to_halves(row, source, indices, target);
+    else if (row.outer_count == 1)
         for_channels(row, MaxBackward<T, Index, true>{row, source, indices, target});
     else
         for_channels(row, MaxBackward<T, Index, false>{row, source, indices, target});

@@ -32,15 +32,48 @@ std::vector<WindowAxis> transposed(std::vector<WindowAxis> axes) {
     return axes;
 }
 
+namespace {
+
+// Whether the taps of all targets, `first` to `first + count` of each, follow one rule: their
+// source position and their place.
+template <class Position>
+bool follows(const WindowAxis& axis, std::int32_t count, std::int32_t period, Position position) {
+    const std::int32_t taps = static_cast<std::int32_t>(axis.taps.size());
+    if (taps != count * axis.target() || taps < period || taps % period != 0) return false;
+    for (std::int32_t target = 0; target <= axis.target(); ++target)
+        if (axis.start[static_cast<std::size_t>(target)] != count * target) return false;
+    for (std::int32_t t = 0; t < taps; ++t) {
+        const WindowTap& tap = axis.taps[static_cast<std::size_t>(t)];
+        if (tap.offset != position(t) ||
+            tap.place != axis.taps[static_cast<std::size_t>(t % period)].place)
+            return false;
+    }
+    return true;
+}
+
+WindowColumns pattern_of(const WindowAxis& axis) {
+    if (follows(axis, 2, 2, [](std::int32_t t) { return t; })) return WindowColumns::pairs;
+    if (follows(axis, 1, 2, [](std::int32_t t) { return t / 2; })) return WindowColumns::halves;
+    return WindowColumns::any;
+}
+
+}  // namespace
+
 WindowPlan::WindowPlan(std::int64_t samples, std::vector<WindowAxis> axes, std::int64_t channels)
     : samples_(samples), channels_(channels), axes_(std::move(axes)) {
     const WindowAxis unit{1, {0, 1}, {{0, 0, 1.0f}}};
     while (axes_.size() < window_axes) axes_.insert(axes_.begin(), unit);
+    columns_ = pattern_of(axes_[window_axes - 1]);
     std::int64_t stride = channels_;
     for (int a = window_axes - 1; a >= 0; --a) {
         for (WindowTap& tap : axes_[a].taps) tap.offset *= stride;
         stride *= axes_[a].source;
     }
+}
+
+WindowColumns WindowPlan::columns_of(const Piece& piece) const {
+    const bool even = piece.column % 2 == 0 && piece.column_end % 2 == 0;
+    return columns_ == WindowColumns::halves && !even ? WindowColumns::any : columns_;
 }
 
 std::int64_t WindowPlan::size() const {

@@ -58,6 +58,7 @@ class WindowPlan {
         std::int64_t span_begin, span_end;  // see WindowRow
     };
     std::int64_t size() const;
+    WindowColumns columns_of(const Piece& piece) const;
     std::vector<Piece> pieces() const;  // of one sample
     std::vector<Piece> column_pieces(std::int64_t most_columns) const;
     void outer_taps(std::int64_t sample, std::int64_t plane, std::int64_t row,
@@ -65,6 +66,7 @@ class WindowPlan {
 
     std::int64_t samples_, channels_;
     std::vector<WindowAxis> axes_;
+    WindowColumns columns_;
 };
 
 // target = sum over the window of weight * source.
@@ -91,7 +93,8 @@ void WindowPlan::for_rows(const T* target, Body&& body) const {
                       .channels = channels_,
                       .span_begin = piece.span_begin,
                       .span_end = piece.span_end,
-                      .past_cache = past_cache};
+                      .past_cache = past_cache,
+                      .columns = columns_of(piece)};
         for (std::int64_t plane = piece.plane; plane < piece.plane_end; ++plane)
             for (std::int64_t line = piece.row; line < piece.row_end; ++line) {
                 outer_taps(sample, plane, line, outer);
