@@ -18,6 +18,7 @@ struct ConvRow {
     std::int64_t block_stride;       // floats from one channel block to the next
     const std::int64_t* tap_offset;  // floats, one per tap
     std::int64_t taps;
+    std::int64_t taps_before, taps_after;  // left out: the weight has them, tap_offset has not
     std::int64_t source_channels;
     const float* weight;         // [channel block][tap][channel][panel]
     const float* bias;           // panel values to start from

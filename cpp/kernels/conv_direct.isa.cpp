@@ -36,6 +36,7 @@ template <int pixels, int vectors, bool blocked>
     for (std::int64_t start = 0; start < row.source_channels; start += size) {
         const std::int64_t left = row.source_channels - start;
         const std::int64_t channels = left < size ? left : size;
+        weight += row.taps_before * channels * panel;
         for (std::int64_t tap = 0; tap < row.taps; ++tap) {
             const float* source = strip + row.tap_offset[tap];
             for (std::int64_t c = 0; c < channels; ++c, weight += panel, ++source) {
@@ -48,6 +49,7 @@ template <int pixels, int vectors, bool blocked>
                 }
             }
         }
+        weight += row.taps_after * channels * panel;
         strip += row.block_stride;
     }
 

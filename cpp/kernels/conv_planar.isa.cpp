@@ -37,7 +37,8 @@ template <int channels, int vectors>
 
     const float* weight = row.weight;
     const float* plane = row.strip + first;
-    for (std::int64_t c = 0; c < row.source_channels; ++c, plane += row.block_stride)
+    for (std::int64_t c = 0; c < row.source_channels; ++c, plane += row.block_stride) {
+        weight += row.taps_before * channels;
         for (std::int64_t tap = 0; tap < row.taps; ++tap, weight += channels) {
             const float* source = plane + row.tap_offset[tap];
             Vec x[vectors];
@@ -50,6 +51,8 @@ template <int channels, int vectors>
                 for (int v = 0; v < vectors; ++v) sums[v][k] += x[v] * w;
             }
         }
+        weight += row.taps_after * channels;
+    }
 
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {

@@ -30,6 +30,10 @@ struct PhaseWeight {
     std::int64_t first;                     // where it begins in the packed weights
     std::int64_t run;                       // taps of a run
     std::vector<std::int64_t> run_offsets;  // in the strip, floats
+
+    const std::int64_t* offset_of_run(std::int64_t number) const {
+        return phase.taps[static_cast<std::size_t>(number * run)].offset;
+    }
 };
 
 // What the phases of a pass share: the strip that holds the source of them all, and the panels.
@@ -92,8 +96,8 @@ Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {
                            first,
                            runs ? run_of_taps(phase) : 1,
                            {}};
-        for (std::int64_t tap = 0; tap < taps; tap += weight.run) {
-            const std::int64_t* offset = phase.taps[static_cast<std::size_t>(tap)].offset;
+        for (std::int64_t number = 0; number * weight.run < taps; ++number) {
+            const std::int64_t* offset = weight.offset_of_run(number);
             weight.run_offsets.push_back(plan.strip.offset(
                 offset[0] - whole.low[0], offset[1] - whole.low[1], offset[2] - whole.low[2]));
         }
@@ -155,6 +159,26 @@ void pack_bias(const Plan& plan, float* packed) {
                     packed + group * padded);
 }
 
+// Leaves out the first and last runs of taps that see only padding from row (depth, height).
+void trim_taps(const Pass& pass, const PhaseWeight& weight, std::int64_t depth, std::int64_t height,
+               ConvRow& row) {
+    const std::int64_t at[] = {weight.phase.unit[0] * depth, weight.phase.unit[1] * height};
+    const auto outside = [&](std::int64_t run) {
+        const std::int64_t* offset = weight.offset_of_run(run);
+        for (int a = 0; a < 2; ++a)
+            if (at[a] + offset[a] < 0 || at[a] + offset[a] >= pass.source.extent[a]) return true;
+        return false;
+    };
+    std::int64_t begin = 0, end = static_cast<std::int64_t>(weight.run_offsets.size());
+    row.taps_after = end;
+    while (end > begin && outside(end - 1)) --end;
+    while (end > begin && outside(begin)) ++begin;
+    row.tap_offset = weight.run_offsets.data() + begin;
+    row.taps = end - begin;
+    row.taps_before = begin;
+    row.taps_after -= end;
+}
+
 // All rows of one box, for one phase and panel.
 void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
                const StripBox& whole_box, std::int64_t group, const float* strip) {
@@ -169,8 +193,6 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
     row.block = plan.strip.block * weight.run;
     row.pixel_step = plan.strip.pixel_step;
     row.block_stride = plan.strip.block_stride;
-    row.tap_offset = weight.run_offsets.data();
-    row.taps = static_cast<std::int64_t>(weight.run_offsets.size());
     row.source_channels = pass.source.channels * weight.run;
     row.weight = plan.weight + weight.first + at * weight.panel_size;
     row.bias = plan.bias + at * plan.width;
@@ -181,6 +203,7 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
     for (std::int64_t d = 0; d < box.count[0]; ++d)
         for (std::int64_t h = 0; h < box.count[1]; ++h) {
             const std::int64_t pixel = row_start(phase, box, pass.target.extent, d, h);
+            trim_taps(pass, weight, box.first[0] + d, box.first[1] + h, row);
             row.strip = strip + plan.strip.offset(phase.unit[0] * d, phase.unit[1] * h, 0);
             row.output =
                 pass.target_data + pixel * all_channels + group * pass.target.channels + channel;
