@@ -62,12 +62,16 @@ bool streams(const Pass& pass, std::int64_t width) {
 }
 
 // Boxes of a kernel with one tap share no pixels: rather than that several tasks fill the same
-// strip, there may be as many boxes as tasks.
+// strip, there may be as many boxes as tasks, but not of fewer pixels than the registers have room
+// for twice.
 std::int64_t budget_of(const Pass& pass) {
+    constexpr std::int64_t fewest_pixels = 28;
     const ConvGeometry& g = pass.geometry;
+    if (g.taps() > 1) return strip_budget;
     const std::int64_t channels = divide_up(pass.source.channels, strip_block) * strip_block;
-    const std::int64_t source = g.batch * pass.source.pixels() * channels;
-    return g.taps() > 1 ? strip_budget : std::min(strip_budget, source / enough_tasks(g));
+    const std::int64_t pixels =
+        std::max(g.batch * pass.source.pixels() / enough_tasks(g), fewest_pixels);
+    return std::min(strip_budget, pixels * channels);
 }
 
 Plan make_plan(const Pass& pass, const std::vector<GatherPhase>& phases) {

@@ -60,7 +60,7 @@ inline Pass backward_pass(const ConvGeometry& g, const float* coarse, const floa
 // As many tasks as can be shared evenly; fewer are cut further, unless there is so little to do
 // that a task would not be worth another thread, or another copy of what the tasks share.
 inline std::int64_t enough_tasks(const ConvGeometry& g) {
-    constexpr std::int64_t most = 32, work_of_a_task = std::int64_t{1} << 18;  // multiply-adds
+    constexpr std::int64_t most = 32, work_of_a_task = std::int64_t{1} << 20;  // multiply-adds
     return std::clamp<std::int64_t>(g.multiply_adds() / work_of_a_task, 1, most);
 }
 
