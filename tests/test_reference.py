@@ -32,7 +32,7 @@ def test_convolution_is_the_sum_of_its_definition(
         for n, k, s, p, d in zip((6, 7), (3, 2), stride, padding, dilation, strict=True)
     ]
     output = np.empty((2, *size, 6))
-    reference.conv_forward(image, weight, bias, output, stride, padding, dilation, groups)
+    reference.conv_forward(image, weight, bias, output, stride, padding, dilation, groups, 1.0)
     for n, y, x, o in np.ndindex(output.shape):
         group = o // (6 // groups)
         total = bias[o]
@@ -55,7 +55,8 @@ def test_transposed_convolution_spreads_every_voxel(groups: int) -> None:
         if _inside(place, (8, 16)):
             expected[(0, *place, o)] += weight[o, ky, kx, i] * image[0, y, x, channel]
     output = np.empty_like(expected)
-    reference.conv_transpose_forward(image, weight, None, output, stride, padding, dilation, groups)
+    settings = (stride, padding, dilation, groups, 1.0)
+    reference.conv_transpose_forward(image, weight, None, output, *settings)
     np.testing.assert_allclose(output, expected, atol=1e-12)
 
 

@@ -44,7 +44,7 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
     images, weight = normal(IMAGES, SIZE, SIZE, CHANNELS), normal(CHANNELS, 3, 3, CHANNELS)
     together, alone = np.empty_like(images), np.empty_like(images[:1])
     for run in (
-        lambda x, y: cpu.conv_forward(x, weight, None, y, ONE, ONE, ONE, 1),
+        lambda x, y: cpu.conv_forward(x, weight, None, y, ONE, ONE, ONE, 1, 1.0),
         lambda x, y: cpu.conv_backward_data(x, weight, y, ONE, ONE, ONE, 1),
     ):
         run(images, together)
@@ -66,7 +66,7 @@ def test_where_a_result_lies_does_not_change_a_bit() -> None:
     images, weight = normal(IMAGES, SIZE, SIZE, CHANNELS), normal(CHANNELS, 3, 3, CHANNELS)
     aligned, shifted = placed(images.shape, 0), placed(images.shape, 1)
     for result in (aligned, shifted):
-        cpu.conv_forward(images, weight, None, result, ONE, ONE, ONE, 1)
+        cpu.conv_forward(images, weight, None, result, ONE, ONE, ONE, 1, 1.0)
     np.testing.assert_array_equal(aligned, shifted)
 
 

@@ -149,19 +149,20 @@ void define_optim(py::module_& m) {
 template <class T>
 void define_conv(py::module_& m) {
     def(m, "conv_forward", vg::conv_forward<T>, "input"_a, "weight"_a, "bias"_a, "output"_a,
-        "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+        "stride"_a, "padding"_a, "dilation"_a, "groups"_a, "slope"_a);
     def(m, "conv_backward_data", vg::conv_backward_data<T>, "grad_output"_a, "weight"_a,
         "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
     def(m, "conv_backward_weight", vg::conv_backward_weight<T>, "grad_output"_a, "input"_a,
         "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
     def(m, "conv_transpose_forward", vg::conv_transpose_forward<T>, "input"_a, "weight"_a, "bias"_a,
-        "output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+        "output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a, "slope"_a);
     def(m, "conv_transpose_backward_data", vg::conv_transpose_backward_data<T>, "grad_output"_a,
         "weight"_a, "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
     def(m, "conv_transpose_backward_weight", vg::conv_transpose_backward_weight<T>, "grad_output"_a,
         "input"_a, "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a,
         "groups"_a);
-    def(m, "linear_forward", vg::linear_forward<T>, "input"_a, "weight"_a, "bias"_a, "output"_a);
+    def(m, "linear_forward", vg::linear_forward<T>, "input"_a, "weight"_a, "bias"_a, "output"_a,
+        "slope"_a);
     def(m, "linear_backward_data", vg::linear_backward_data<T>, "grad_output"_a, "weight"_a,
         "grad_input"_a);
     def(m, "linear_backward_weight", vg::linear_backward_weight<T>, "grad_output"_a, "input"_a,

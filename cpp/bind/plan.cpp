@@ -70,6 +70,12 @@ bool Plan::is_declared(const void* data, std::size_t bytes) const {
     });
 }
 
+bool Plan::knows(const py::array& array) const {
+    const auto bytes = static_cast<std::size_t>(array.nbytes());
+    return bytes == 0 || is_declared(array.data(), bytes) ||
+           memory_->is_written(array.data(), bytes);
+}
+
 void Plan::check_arrays(const std::string& name, const Call& call) const {
     call.visit([&](const void* data, std::size_t bytes, bool written) {
         if (bytes == 0 || is_declared(data, bytes)) return;
@@ -113,6 +119,7 @@ void define_plan(py::module_& m) {
         .def("empty", &Plan::empty, py::arg("shape"), py::arg("dtype"))
         .def("declare", &Plan::declare, py::arg("array").noconvert())
         .def("call", &Plan::call, py::arg("name"))
+        .def("knows", &Plan::knows, py::arg("array"))
         .def("set", &Plan::set, py::arg("call"), py::arg("position"), py::arg("value"))
         .def("run", &Plan::run)
         .def("__len__", &Plan::size)

@@ -121,6 +121,8 @@ class Plan {
     void declare(const py::array& array);
     // Records a call and runs it; returns its number.
     std::size_t call(const std::string& name, const py::args& values);
+    // Whether the numbers of the array are those of the last run: written by it, or declared.
+    bool knows(const py::array& array) const;
     // Changes an argument, such as a seed, for the next runs.
     void set(std::size_t call, std::size_t position, py::handle value);
     // Runs all calls in order; the first exception ends the run.

@@ -19,10 +19,10 @@ struct DepthwiseRun {
 
 struct DepthwiseKernels {
     // target[pixel][c] = bias[c] + sum over taps of source[tap][pixel][c] * weight[number][c], taps
-    // in order; bias may be null. stream: past the cache, whole aligned cache lines, to be fenced
-    // before another thread may read.
-    void (*weigh)(const DepthwiseRun&, const float* weight, const float* bias, float* target,
-                  bool stream);
+    // in order, times `slope` where negative; bias may be null. stream: past the cache, whole
+    // aligned cache lines, to be fenced before another thread may read.
+    void (*weigh)(const DepthwiseRun&, const float* weight, const float* bias, float slope,
+                  float* target, bool stream);
     // sums[number][c] += sum over pixels, in order, of source[tap][pixel][c] * target[pixel][c]
     void (*correlate)(const DepthwiseRun&, const float* target, float* sums);
 };

@@ -1,6 +1,6 @@
 #include "kernels/conv_depthwise.hpp"
 
-#include "kernels/simd.hpp"
+#include "kernels/slope.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
@@ -11,9 +11,9 @@ constexpr int pixels_ahead = 64;  // asked for from memory
 // One vector of channels of a few pixels: each weight is loaded once for all of them.
 template <int pixels>
 [[gnu::always_inline]] inline void weigh_pixels(const DepthwiseRun& run, const float* weight,
-                                                const float* bias, float* target,
-                                                std::int64_t first, std::int64_t c, int n,
-                                                bool stream_out) {
+                                                const float* bias, const Slope& slope,
+                                                float* target, std::int64_t first, std::int64_t c,
+                                                int n, bool stream_out) {
     Vec sums[pixels];
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p) sums[p] = bias ? load_some(bias + c, n) : Vec{};
@@ -33,25 +33,26 @@ template <int pixels>
 #pragma GCC unroll 8
     for (int p = 0; p < pixels; ++p)
         if (stream_out)
-            stream(out + p * run.target_stride, sums[p]);
+            stream(out + p * run.target_stride, slope(sums[p]));
         else
-            store_some(out + p * run.target_stride, sums[p], n);
+            store_some(out + p * run.target_stride, slope(sums[p]), n);
 }
 
 template <int pixels>
-void weigh_block(const DepthwiseRun& run, const float* weight, const float* bias, float* target,
-                 std::int64_t first, bool stream_out) {
+void weigh_block(const DepthwiseRun& run, const float* weight, const float* bias,
+                 const Slope& slope, float* target, std::int64_t first, bool stream_out) {
     for_each_vector(run.channels, [&](std::int64_t c, int n) {
-        weigh_pixels<pixels>(run, weight, bias, target, first, c, n, stream_out);
+        weigh_pixels<pixels>(run, weight, bias, slope, target, first, c, n, stream_out);
     });
 }
 
-void weigh(const DepthwiseRun& run, const float* weight, const float* bias, float* target,
-           bool stream_out) {
+void weigh(const DepthwiseRun& run, const float* weight, const float* bias, float slope,
+           float* target, bool stream_out) {
+    const Slope bend(slope);
     std::int64_t p = 0;
     for (; p + pixels_at_once <= run.pixels; p += pixels_at_once)
-        weigh_block<pixels_at_once>(run, weight, bias, target, p, stream_out);
-    for (; p < run.pixels; ++p) weigh_block<1>(run, weight, bias, target, p, stream_out);
+        weigh_block<pixels_at_once>(run, weight, bias, bend, target, p, stream_out);
+    for (; p < run.pixels; ++p) weigh_block<1>(run, weight, bias, bend, target, p, stream_out);
 }
 
 // One vector of channels of a few taps and pixels [begin, end): each target pixel is loaded once

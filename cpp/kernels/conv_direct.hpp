@@ -22,6 +22,7 @@ struct ConvRow {
     std::int64_t source_channels;
     const float* weight;         // [channel block][tap][channel][panel]
     const float* bias;           // panel values to start from
+    float slope;                 // of negative results: they are multiplied by it
     float* output;               // first pixel, first channel of the panel
     std::int64_t output_stride;  // floats from one pixel to the next
     int pixels;

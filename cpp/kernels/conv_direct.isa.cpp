@@ -1,6 +1,6 @@
 #include "kernels/conv_direct.hpp"
 
-#include "kernels/simd.hpp"
+#include "kernels/slope.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
@@ -51,6 +51,13 @@ template <int pixels, int vectors, bool blocked>
         }
         weight += row.taps_after * channels * panel;
         strip += row.block_stride;
+    }
+
+    if (row.slope != 1.0f) {
+        const Slope slope(row.slope);
+#pragma GCC unroll 16
+        for (int p = 0; p < pixels; ++p)
+            for (int v = 0; v < vectors; ++v) sums[p][v] = slope(sums[p][v]);
     }
 
     float* output = row.output + first * row.output_stride;

@@ -12,10 +12,11 @@ namespace voxelgrad {
 constexpr std::int64_t head_channels = 8;  // of the target, at most
 
 struct ConvHeadKernels {
-    // target (pixels, targets) = bias + source (pixels, channels) * weight (targets, channels)^T;
-    // bias may be null. As many interleaved partial sums as a vector has lanes, added in a tree.
-    void (*row)(const float* source, const float* weight, const float* bias, float* target,
-                std::int64_t pixels, std::int64_t channels, int targets);
+    // target (pixels, targets) = bias + source (pixels, channels) * weight (targets, channels)^T,
+    // times `slope` where negative; bias may be null. As many interleaved partial sums as a vector
+    // has lanes, added in a tree.
+    void (*row)(const float* source, const float* weight, const float* bias, float slope,
+                float* target, std::int64_t pixels, std::int64_t channels, int targets);
 };
 
 VOXELGRAD_KERNEL_TABLE(ConvHeadKernels, conv_head)

@@ -1,5 +1,6 @@
 #include "kernels/conv_head.hpp"
 
+#include "kernels/slope.hpp"
 #include "kernels/turn.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
@@ -9,6 +10,7 @@ namespace {
 struct Head {
     const float* weight;
     const float* bias;  // null without
+    Slope slope;
     std::int64_t channels;
     int targets;
     std::int64_t target_stride;
@@ -47,7 +49,8 @@ void rows(const Head& head, const float* source, float* target, std::int64_t pix
     const bool whole = head.targets == width && head.target_stride == width;
     std::int64_t p = 0;
     for (; p + at_once <= pixels; p += at_once) {
-        const Vec sums = load(start) + multiply<width>(head, source + p * head.channels);
+        const Vec sums =
+            head.slope(load(start) + multiply<width>(head, source + p * head.channels));
         float* out = target + p * head.target_stride;
         if (whole) {
             store(out, sums);
@@ -65,11 +68,15 @@ void rows(const Head& head, const float* source, float* target, std::int64_t pix
                         pixels - p);
 }
 
-void row(const float* source, const float* weight, const float* bias, float* target,
+void row(const float* source, const float* weight, const float* bias, float slope, float* target,
          std::int64_t pixels, std::int64_t channels, int targets) {
     for (int first = 0; first < targets; first += lanes) {
         const int some = targets - first < lanes ? targets - first : lanes;
-        const Head head{weight + first * channels, bias ? bias + first : nullptr, channels, some,
+        const Head head{weight + first * channels,
+                        bias ? bias + first : nullptr,
+                        Slope(slope),
+                        channels,
+                        some,
                         targets};
         if (some == 1)
             rows<1>(head, source, target + first, pixels);

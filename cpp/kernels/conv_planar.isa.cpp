@@ -1,5 +1,6 @@
 #include "kernels/conv_planar.hpp"
 
+#include "kernels/slope.hpp"
 #include "kernels/turn.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
@@ -52,6 +53,14 @@ template <int channels, int vectors>
             }
         }
         weight += row.taps_after * channels;
+    }
+
+    if (row.slope != 1.0f) {
+        const Slope slope(row.slope);
+#pragma GCC unroll 8
+        for (int v = 0; v < vectors; ++v)
+#pragma GCC unroll 8
+            for (int k = 0; k < channels; ++k) sums[v][k] = slope(sums[v][k]);
     }
 
 #pragma GCC unroll 8

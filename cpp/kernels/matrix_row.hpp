@@ -8,10 +8,11 @@
 namespace voxelgrad {
 
 struct MatrixRowKernels {
-    // output[r] = start[r] + sum over columns of matrix[r][c] * vector[c]; start may be null. Sums
-    // run in as many interleaved parts as four vectors have lanes.
+    // output[r] = start[r] + sum over columns of matrix[r][c] * vector[c], times `slope` where
+    // negative; start may be null. Sums run in as many interleaved parts as four vectors have
+    // lanes.
     void (*dot)(const float* matrix, std::int64_t rows, std::int64_t columns, const float* vector,
-                const float* start, float* output);
+                const float* start, float slope, float* output);
     // sums[c] = sum over rows, in order, of factor[r] * matrix[r][c]
     void (*add)(const float* matrix, std::int64_t rows, std::int64_t columns, const float* factor,
                 float* sums);

@@ -1,6 +1,6 @@
 #include "kernels/matrix_row.hpp"
 
-#include "kernels/simd.hpp"
+#include "kernels/slope.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
@@ -23,9 +23,12 @@ float dot_row(const float* a, const float* b, std::int64_t count) {
 }
 
 void dot(const float* matrix, std::int64_t rows, std::int64_t columns, const float* vector,
-         const float* start, float* output) {
-    for (std::int64_t r = 0; r < rows; ++r, matrix += columns)
-        output[r] = (start ? start[r] : 0.0f) + dot_row(matrix, vector, columns);
+         const float* start, float slope, float* output) {
+    const Slope activation(slope);
+    for (std::int64_t r = 0; r < rows; ++r, matrix += columns) {
+        const float sum = (start ? start[r] : 0.0f) + dot_row(matrix, vector, columns);
+        output[r] = activation(splat(sum))[0];
+    }
 }
 
 void add(const float* matrix, std::int64_t rows, std::int64_t columns, const float* factor,

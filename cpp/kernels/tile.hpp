@@ -50,10 +50,10 @@ struct TileKernels {
     // Copies `count` pixels of `channels` values to pixels `width` apart, zero beyond the channels.
     void (*copy)(const bf16* source, std::int64_t source_stride, bf16* pixels, std::int64_t width,
                  std::int64_t count, int channels);
-    // output[p][c] = sums[p][c] + bias[c] for `count` rows of `sums`. stream: past the cache, whole
-    // cache lines (32 channels).
+    // output[p][c] = sums[p][c] + bias[c], times `slope` where negative, for `count` rows of
+    // `sums`. stream: past the cache, whole cache lines (32 channels).
     void (*finish)(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,
-                   std::int64_t count, int channels, bool stream);
+                   std::int64_t count, int channels, float slope, bool stream);
 };
 
 VOXELGRAD_BF16_KERNEL_TABLE(TileKernels, tile)

@@ -1,6 +1,6 @@
 #include "kernels/tile.hpp"
 
-#include "kernels/simd.hpp"
+#include "kernels/slope.hpp"
 #include "kernels/turn.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
@@ -238,29 +238,38 @@ void copy(const bf16* source, std::int64_t source_stride, bf16* pixels, std::int
     }
 }
 
-template <bool past_cache>
-void finish_whole(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,
-                  std::int64_t count) {
+template <bool past_cache, class Activation>
+void finish_whole(Activation activation, const float* sums, const float* bias, bf16* output,
+                  std::int64_t output_stride, std::int64_t count) {
     constexpr int vectors = tile_columns / lanes;
     Vec start[vectors];
     for (int v = 0; v < vectors; ++v) start[v] = load(bias + v * lanes);
     for (std::int64_t i = 0; i < count; ++i, sums += tile_columns, output += output_stride)
         for (int v = 0; v < vectors; ++v) {
-            const Vec value = load(sums + v * lanes) + start[v];
+            const Vec value = activation(load(sums + v * lanes) + start[v]);
             past_cache ? stream(output + v * lanes, value) : store(output + v * lanes, value);
         }
 }
 
-void finish(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,
-            std::int64_t count, int channels, bool past_cache) {
+template <class Activation>
+void finish_with(Activation activation, const float* sums, const float* bias, bf16* output,
+                 std::int64_t output_stride, std::int64_t count, int channels, bool past_cache) {
+    if (channels == tile_columns && past_cache)
+        return finish_whole<true>(activation, sums, bias, output, output_stride, count);
     if (channels == tile_columns)
-        return (past_cache ? finish_whole<true> : finish_whole<false>)(sums, bias, output,
-                                                                       output_stride, count);
+        return finish_whole<false>(activation, sums, bias, output, output_stride, count);
     for (std::int64_t i = 0; i < count; ++i, sums += tile_columns, output += output_stride)
-        for (int c = 0; c < channels; c += lanes) {
-            const Vec value = load(sums + c) + load(bias + c);
-            store_some(output + c, value, channels - c);
-        }
+        for (int c = 0; c < channels; c += lanes)
+            store_some(output + c, activation(load(sums + c) + load(bias + c)), channels - c);
+}
+
+void finish(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,
+            std::int64_t count, int channels, float slope, bool past_cache) {
+    if (slope == 1.0f)
+        finish_with([](Vec v) { return v; }, sums, bias, output, output_stride, count, channels,
+                    past_cache);
+    else
+        finish_with(Slope(slope), sums, bias, output, output_stride, count, channels, past_cache);
 }
 
 }  // namespace

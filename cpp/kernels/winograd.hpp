@@ -41,6 +41,7 @@ struct WinogradPixels {
     std::int64_t row_stride, pixel_stride;
     int rows, columns;  // at most 4x4; the rest of the tile lies outside the image
     int channels;
+    float slope;      // of negative results: they are multiplied by it
     bool past_cache;  // whole vectors at aligned addresses only; ends with fence()
 };
 
@@ -49,7 +50,7 @@ struct WinogradKernels {
     void (*input)(const WinogradPatch& patch, const WinogradFrequencies& to);
     // 4x4 pixels -> 36 frequencies: A y A^T. The last vector is filled up with zeros.
     void (*gradient)(const WinogradPatch& patch, const WinogradFrequencies& to);
-    // 36 frequencies -> 4x4 pixels plus bias: A^T m A.
+    // 36 frequencies -> 4x4 pixels plus bias, A^T m A + bias, and the slope.
     void (*output)(const float* frequencies, std::int64_t stride, const float* bias,
                    const WinogradPixels& to);
     // 9 taps of a panel of channels, `tap_stride` floats apart -> 36 frequencies: G w G^T.

@@ -1,7 +1,7 @@
 #include "kernels/winograd.hpp"
 
 #include "kernels/conv_direct.hpp"
-#include "kernels/simd.hpp"
+#include "kernels/slope.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
@@ -205,9 +205,9 @@ void transform_pixels(const WinogradPatch& patch, const WinogradFrequencies& to)
         transform_patch<Transform>(patch, to, [](float* p, Vec v) { store(p, v); });
 }
 
-template <class StoreVector>
+template <class Finish, class StoreVector>
 [[gnu::always_inline]] inline void output_vector(const float* frequencies, std::int64_t stride,
-                                                 Vec start, const WinogradPixels& to, int c,
+                                                 Finish finish, const WinogradPixels& to, int c,
                                                  StoreVector store_vector) {
     transform_tile<OutputTransform>(
         [&](int row, int column) {
@@ -216,25 +216,35 @@ template <class StoreVector>
         [&](int row, int column, Vec v) {
             if (row < to.rows && column < to.columns)
                 store_vector(to.pixels + row * to.row_stride + column * to.pixel_stride + c,
-                             v + start);
+                             finish(v));
         });
 }
 
-void output(const float* frequencies, std::int64_t stride, const float* bias,
-            const WinogradPixels& to) {
+template <class Activation>
+void output_with(Activation activation, const float* frequencies, std::int64_t stride,
+                 const float* bias, const WinogradPixels& to) {
     const auto plain = [](float* at, Vec v) { store(at, v); };
     const auto past_cache = [](float* at, Vec v) { stream(at, v); };
     for (int c = 0; c < to.channels; c += lanes) {
         const Vec start = load(bias + c);
+        const auto finish = [&](Vec v) { return activation(v + start); };
         const int left = to.channels - c;
         const auto part = [&](float* at, Vec v) { store_first(at, v, left); };
         if (left < lanes)
-            output_vector(frequencies, stride, start, to, c, part);
+            output_vector(frequencies, stride, finish, to, c, part);
         else if (to.past_cache)
-            output_vector(frequencies, stride, start, to, c, past_cache);
+            output_vector(frequencies, stride, finish, to, c, past_cache);
         else
-            output_vector(frequencies, stride, start, to, c, plain);
+            output_vector(frequencies, stride, finish, to, c, plain);
     }
+}
+
+void output(const float* frequencies, std::int64_t stride, const float* bias,
+            const WinogradPixels& to) {
+    if (to.slope == 1.0f)
+        output_with([](Vec v) { return v; }, frequencies, stride, bias, to);
+    else
+        output_with(Slope(to.slope), frequencies, stride, bias, to);
 }
 
 void weight(const float* taps, std::int64_t tap_stride, float* frequencies, std::int64_t stride) {

@@ -79,11 +79,12 @@ ConvGeometry outer_product(const ConvGeometry& g) {
 
 template <class T>
 void conv_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
-                  View<T> output, Dims stride, Dims padding, Dims dilation, std::int64_t groups) {
+                  View<T> output, Dims stride, Dims padding, Dims dilation, std::int64_t groups,
+                  float slope) {
     const auto g = conv_geometry("conv_forward", false, shape_of(input), shape_of(output), weight,
                                  stride, padding, dilation, groups);
     choose_conv_algorithm<T>(g).coarse_from_fine(
-        g, input.data, weight.data, bias_data("conv_forward", bias, output), output.data);
+        g, input.data, weight.data, {bias_data("conv_forward", bias, output), slope}, output.data);
 }
 
 template <class T>
@@ -91,7 +92,7 @@ void conv_backward_data(View<const T> grad_output, View<const float> weight, Vie
                         Dims stride, Dims padding, Dims dilation, std::int64_t groups) {
     const auto g = conv_geometry("conv_backward_data", false, shape_of(grad_input),
                                  shape_of(grad_output), weight, stride, padding, dilation, groups);
-    choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
+    choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, {},
                                                  grad_input.data);
 }
 
@@ -109,11 +110,12 @@ void conv_backward_weight(View<const T> grad_output, View<const T> input, View<f
 template <class T>
 void conv_transpose_forward(View<const T> input, View<const float> weight,
                             OptionalView<const float> bias, View<T> output, Dims stride,
-                            Dims padding, Dims dilation, std::int64_t groups) {
+                            Dims padding, Dims dilation, std::int64_t groups, float slope) {
     const auto g = conv_geometry("conv_transpose_forward", true, shape_of(output), shape_of(input),
                                  weight, stride, padding, dilation, groups);
     choose_conv_algorithm<T>(g).fine_from_coarse(
-        g, input.data, weight.data, bias_data("conv_transpose_forward", bias, output), output.data);
+        g, input.data, weight.data, {bias_data("conv_transpose_forward", bias, output), slope},
+        output.data);
 }
 
 template <class T>
@@ -122,7 +124,7 @@ void conv_transpose_backward_data(View<const T> grad_output, View<const float> w
                                   std::int64_t groups) {
     const auto g = conv_geometry("conv_transpose_backward_data", true, shape_of(grad_output),
                                  shape_of(grad_input), weight, stride, padding, dilation, groups);
-    choose_conv_algorithm<T>(g).coarse_from_fine(g, grad_output.data, weight.data, nullptr,
+    choose_conv_algorithm<T>(g).coarse_from_fine(g, grad_output.data, weight.data, {},
                                                  grad_input.data);
 }
 
@@ -139,14 +141,14 @@ void conv_transpose_backward_weight(View<const T> grad_output, View<const T> inp
 
 template <class T>
 void linear_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
-                    View<T> output) {
+                    View<T> output, float slope) {
     const auto g = linear_geometry("linear_forward", shape_of(input), weight, shape_of(output));
-    const float* start = bias_data("linear_forward", bias, output);
+    const ConvEpilogue epilogue{bias_data("linear_forward", bias, output), slope};
     if constexpr (reads_single_rows<T>)
         if (input[0] == 1)
-            return linear_row_forward(weight.data, weight[0], weight[1], input.data, start,
+            return linear_row_forward(weight.data, weight[0], weight[1], input.data, epilogue,
                                       output.data);
-    choose_conv_algorithm<T>(g).coarse_from_fine(g, input.data, weight.data, start, output.data);
+    choose_conv_algorithm<T>(g).coarse_from_fine(g, input.data, weight.data, epilogue, output.data);
 }
 
 template <class T>
@@ -157,7 +159,7 @@ void linear_backward_data(View<const T> grad_output, View<const float> weight, V
         if (grad_output[0] == 1)
             return linear_row_backward_data(weight.data, weight[0], weight[1], grad_output.data,
                                             grad_input.data);
-    choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, nullptr,
+    choose_conv_algorithm<T>(g).fine_from_coarse(g, grad_output.data, weight.data, {},
                                                  grad_input.data);
 }
 
@@ -171,28 +173,28 @@ void linear_backward_weight(View<const T> grad_output, View<const T> input, View
         if (input[0] == 1) {
             const ConvGeometry outer = outer_product(g);
             return choose_conv_algorithm<T>(outer).fine_from_coarse(
-                outer, grad_output.data, input.data, nullptr, grad_weight.data);
+                outer, grad_output.data, input.data, {}, grad_weight.data);
         }
     choose_conv_algorithm<T>(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
 }
 
 #define VOXELGRAD_INSTANTIATE(T)                                                                  \
     template void conv_forward(View<const T>, View<const float>, OptionalView<const float>,       \
-                               View<T>, Dims, Dims, Dims, std::int64_t);                          \
+                               View<T>, Dims, Dims, Dims, std::int64_t, float);                   \
     template void conv_backward_data(View<const T>, View<const float>, View<T>, Dims, Dims, Dims, \
                                      std::int64_t);                                               \
     template void conv_backward_weight(View<const T>, View<const T>, View<float>,                 \
                                        OptionalView<float>, Dims, Dims, Dims, std::int64_t);      \
     template void conv_transpose_forward(View<const T>, View<const float>,                        \
                                          OptionalView<const float>, View<T>, Dims, Dims, Dims,    \
-                                         std::int64_t);                                           \
+                                         std::int64_t, float);                                    \
     template void conv_transpose_backward_data(View<const T>, View<const float>, View<T>, Dims,   \
                                                Dims, Dims, std::int64_t);                         \
     template void conv_transpose_backward_weight(View<const T>, View<const T>, View<float>,       \
                                                  OptionalView<float>, Dims, Dims, Dims,           \
                                                  std::int64_t);                                   \
     template void linear_forward(View<const T>, View<const float>, OptionalView<const float>,     \
-                                 View<T>);                                                        \
+                                 View<T>, float);                                                 \
     template void linear_backward_data(View<const T>, View<const float>, View<T>);                \
     template void linear_backward_weight(View<const T>, View<const T>, View<float>,               \
                                          OptionalView<float>);

@@ -1,6 +1,9 @@
 // Convolution and transposed convolution, ranks 1 to 3, with stride, padding, dilation and groups.
 // input (N, *spatial, C), weight (out_channels, *kernel, in_channels / groups), bias
 // (out_channels). Images are of type T, float or bf16.
+//
+// Forward passes end with an activation: negative results are multiplied by `slope` (1: none, 0:
+// ReLU) before they are rounded to T.
 #pragma once
 
 #include <string>
@@ -12,7 +15,8 @@ namespace voxelgrad {
 
 template <class T>
 void conv_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
-                  View<T> output, Dims stride, Dims padding, Dims dilation, std::int64_t groups);
+                  View<T> output, Dims stride, Dims padding, Dims dilation, std::int64_t groups,
+                  float slope);
 template <class T>
 void conv_backward_data(View<const T> grad_output, View<const float> weight, View<T> grad_input,
                         Dims stride, Dims padding, Dims dilation, std::int64_t groups);
@@ -24,7 +28,7 @@ void conv_backward_weight(View<const T> grad_output, View<const T> input, View<f
 template <class T>
 void conv_transpose_forward(View<const T> input, View<const float> weight,
                             OptionalView<const float> bias, View<T> output, Dims stride,
-                            Dims padding, Dims dilation, std::int64_t groups);
+                            Dims padding, Dims dilation, std::int64_t groups, float slope);
 template <class T>
 void conv_transpose_backward_data(View<const T> grad_output, View<const float> weight,
                                   View<T> grad_input, Dims stride, Dims padding, Dims dilation,
@@ -37,7 +41,7 @@ void conv_transpose_backward_weight(View<const T> grad_output, View<const T> inp
 // input (M, K), weight (N, K), output (M, N).
 template <class T>
 void linear_forward(View<const T> input, View<const float> weight, OptionalView<const float> bias,
-                    View<T> output);
+                    View<T> output, float slope);
 template <class T>
 void linear_backward_data(View<const T> grad_output, View<const float> weight, View<T> grad_input);
 template <class T>

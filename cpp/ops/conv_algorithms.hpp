@@ -7,6 +7,7 @@
 #pragma once
 
 #include "core/bf16.hpp"
+#include "ops/conv_epilogue.hpp"
 #include "ops/conv_geometry.hpp"
 
 namespace voxelgrad {
@@ -17,9 +18,9 @@ struct ConvAlgorithmFor {
     bool (*accepts)(const ConvGeometry&);     // can compute it
     bool (*worthwhile)(const ConvGeometry&);  // and should, when nobody asked by name
     void (*coarse_from_fine)(const ConvGeometry&, const T* fine, const float* weight,
-                             const float* bias, T* coarse);
+                             const ConvEpilogue&, T* coarse);
     void (*fine_from_coarse)(const ConvGeometry&, const T* coarse, const float* weight,
-                             const float* bias, T* fine);
+                             const ConvEpilogue&, T* fine);
     void (*weight_gradient)(const ConvGeometry&, const T* fine, const T* coarse,
                             float* grad_weight);
 };

@@ -95,7 +95,7 @@ void visit_row(const Grid& grid, const float* source, std::int64_t row, Body bod
 struct Pass {
     const float* source;
     const float* weight;  // [tap][channel]
-    const float* bias;
+    ConvEpilogue epilogue;
     float* target;
 };
 
@@ -107,7 +107,8 @@ void run(const Grid& grid, const Pass& pass, std::int64_t batch) {
         batch * grid.rows(), grid.rows_of_task(), [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t row = begin; row < end; ++row)
                 visit_row(grid, pass.source, row, [&](const DepthwiseRun& run, std::int64_t pixel) {
-                    depthwise_kernels().weigh(run, pass.weight, pass.bias,
+                    depthwise_kernels().weigh(run, pass.weight, pass.epilogue.bias,
+                                              pass.epilogue.slope,
                                               pass.target + pixel * grid.channels, stream);
                 });
             if (stream) copy_kernels().fence();
@@ -121,19 +122,19 @@ void transpose(const float* from, std::int64_t rows, std::int64_t columns, float
 }
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const float* bias, float* coarse) {
+                      const ConvEpilogue& epilogue, float* coarse) {
     Workspace<float> by_tap(g.taps() * g.groups);
     transpose(weight, g.groups, g.taps(), by_tap.data());
     const GatherPhase phase = gather_coarse_from_fine(g);
-    run({phase, g.fine, g.coarse, g.groups}, {fine, by_tap.data(), bias, coarse}, g.batch);
+    run({phase, g.fine, g.coarse, g.groups}, {fine, by_tap.data(), epilogue, coarse}, g.batch);
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const float* bias, float* fine) {
+                      const ConvEpilogue& epilogue, float* fine) {
     Workspace<float> by_tap(g.taps() * g.groups);
     transpose(weight, g.groups, g.taps(), by_tap.data());
     for (const GatherPhase& phase : gather_fine_from_coarse(g))
-        run({phase, g.coarse, g.fine, g.groups}, {coarse, by_tap.data(), bias, fine}, g.batch);
+        run({phase, g.coarse, g.fine, g.groups}, {coarse, by_tap.data(), epilogue, fine}, g.batch);
 }
 
 void weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,

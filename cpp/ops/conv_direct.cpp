@@ -157,9 +157,9 @@ void pack_bias(const Plan& plan, float* packed) {
     const Pass& pass = plan.pass;
     const std::int64_t padded = plan.panels * plan.width;
     std::fill(packed, packed + pass.geometry.groups * padded, 0.0f);
-    if (pass.bias == nullptr) return;
+    if (pass.epilogue.bias == nullptr) return;
     for (std::int64_t group = 0; group < pass.geometry.groups; ++group)
-        std::copy_n(pass.bias + group * pass.target.channels, pass.target.channels,
+        std::copy_n(pass.epilogue.bias + group * pass.target.channels, pass.target.channels,
                     packed + group * padded);
 }
 
@@ -200,6 +200,7 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
     row.source_channels = pass.source.channels * weight.run;
     row.weight = plan.weight + weight.first + at * weight.panel_size;
     row.bias = plan.bias + at * plan.width;
+    row.slope = pass.epilogue.slope;
     row.output_stride = phase.step[2] * all_channels;
     row.pixels = static_cast<int>(box.count[2]);
     row.output_channels = static_cast<int>(std::min(plan.width, pass.target.channels - channel));
@@ -254,13 +255,13 @@ void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
 }
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const float* bias, float* coarse) {
-    run(forward_pass(g, fine, weight, bias, coarse), {gather_coarse_from_fine(g)});
+                      const ConvEpilogue& epilogue, float* coarse) {
+    run(forward_pass(g, fine, weight, epilogue, coarse), {gather_coarse_from_fine(g)});
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const float* bias, float* fine) {
-    run(backward_pass(g, coarse, weight, bias, fine), gather_fine_from_coarse(g));
+                      const ConvEpilogue& epilogue, float* fine) {
+    run(backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g));
 }
 
 bool accepts(const ConvGeometry&) { return true; }

@@ -12,18 +12,19 @@ namespace {
 constexpr std::int64_t task_size = 1 << 16;  // floats of the source
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const float* bias, float* coarse) {
+                      const ConvEpilogue& epilogue, float* coarse) {
     const std::int64_t channels = g.fine_channels, targets = g.coarse_channels;
     const std::int64_t grain = std::max<std::int64_t>(1, task_size / channels);
     parallel_for_ranges(g.batch * g.coarse_pixels(), grain, [&](std::int64_t begin, auto end) {
-        conv_head_kernels().row(fine + begin * channels, weight, bias, coarse + begin * targets,
-                                end - begin, channels, static_cast<int>(targets));
+        conv_head_kernels().row(fine + begin * channels, weight, epilogue.bias, epilogue.slope,
+                                coarse + begin * targets, end - begin, channels,
+                                static_cast<int>(targets));
     });
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const float* bias, float* fine) {
-    conv_direct.fine_from_coarse(g, coarse, weight, bias, fine);
+                      const ConvEpilogue& epilogue, float* fine) {
+    conv_direct.fine_from_coarse(g, coarse, weight, epilogue, fine);
 }
 
 void weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,

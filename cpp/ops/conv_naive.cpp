@@ -39,8 +39,13 @@ std::int64_t coarse_pixel(const ConvGeometry& g, const Index& fine, std::int64_t
     return flat;
 }
 
+float activated(float x, float slope) {
+    if (!(x < 0.0f)) return x;
+    return slope == 0.0f ? 0.0f : slope * x;
+}
+
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const float* bias, float* coarse) {
+                      const ConvEpilogue& epilogue, float* coarse) {
     const std::int64_t fine_all = g.groups * g.fine_channels;
     const std::int64_t coarse_all = g.groups * g.coarse_channels;
     parallel_for(g.batch * g.coarse_pixels(), [&](std::int64_t at) {
@@ -48,7 +53,7 @@ void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* wei
         const Index pixel = unravel(at % g.coarse_pixels(), g.coarse);
         for (std::int64_t k = 0; k < coarse_all; ++k) {
             const std::int64_t group = k / g.coarse_channels, in_group = k % g.coarse_channels;
-            float sum = bias ? bias[k] : 0.0f;
+            float sum = epilogue.bias ? epilogue.bias[k] : 0.0f;
             for (std::int64_t tap = 0; tap < g.taps(); ++tap) {
                 const std::int64_t source = fine_pixel(g, pixel, tap);
                 if (source < 0) continue;
@@ -57,13 +62,13 @@ void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* wei
                 for (std::int64_t c = 0; c < g.fine_channels; ++c)
                     sum += x[c] * weight[g.weight_index(group, in_group, c, tap)];
             }
-            coarse[at * coarse_all + k] = sum;
+            coarse[at * coarse_all + k] = activated(sum, epilogue.slope);
         }
     });
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const float* bias, float* fine) {
+                      const ConvEpilogue& epilogue, float* fine) {
     const std::int64_t fine_all = g.groups * g.fine_channels;
     const std::int64_t coarse_all = g.groups * g.coarse_channels;
     parallel_for(g.batch * g.fine_pixels(), [&](std::int64_t at) {
@@ -71,7 +76,7 @@ void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* w
         const Index pixel = unravel(at % g.fine_pixels(), g.fine);
         for (std::int64_t c = 0; c < fine_all; ++c) {
             const std::int64_t group = c / g.fine_channels, in_group = c % g.fine_channels;
-            float sum = bias ? bias[c] : 0.0f;
+            float sum = epilogue.bias ? epilogue.bias[c] : 0.0f;
             for (std::int64_t tap = 0; tap < g.taps(); ++tap) {
                 const std::int64_t source = coarse_pixel(g, pixel, tap);
                 if (source < 0) continue;
@@ -80,7 +85,7 @@ void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* w
                 for (std::int64_t k = 0; k < g.coarse_channels; ++k)
                     sum += y[k] * weight[g.weight_index(group, k, in_group, tap)];
             }
-            fine[at * fine_all + c] = sum;
+            fine[at * fine_all + c] = activated(sum, epilogue.slope);
         }
     });
 }

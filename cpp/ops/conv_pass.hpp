@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "ops/conv_epilogue.hpp"
 #include "ops/conv_geometry.hpp"
 
 namespace voxelgrad {
@@ -35,7 +36,7 @@ struct Sides {
 struct Pass : Sides {
     const float* source_data;
     const float* weight;
-    const float* bias;
+    ConvEpilogue epilogue;
     float* target_data;
 };
 
@@ -44,8 +45,8 @@ inline Sides forward_sides(const ConvGeometry& g) {
     return {g, {g.fine, g.fine_channels}, {g.coarse, g.coarse_channels}, true};
 }
 inline Pass forward_pass(const ConvGeometry& g, const float* fine, const float* weight,
-                         const float* bias, float* coarse) {
-    return {forward_sides(g), fine, weight, bias, coarse};
+                         const ConvEpilogue& epilogue, float* coarse) {
+    return {forward_sides(g), fine, weight, epilogue, coarse};
 }
 
 // Fine from coarse.
@@ -53,8 +54,8 @@ inline Sides backward_sides(const ConvGeometry& g) {
     return {g, {g.coarse, g.coarse_channels}, {g.fine, g.fine_channels}, false};
 }
 inline Pass backward_pass(const ConvGeometry& g, const float* coarse, const float* weight,
-                          const float* bias, float* fine) {
-    return {backward_sides(g), coarse, weight, bias, fine};
+                          const ConvEpilogue& epilogue, float* fine) {
+    return {backward_sides(g), coarse, weight, epilogue, fine};
 }
 
 // As many tasks as can be shared evenly; fewer are cut further, unless there is so little to do

@@ -47,7 +47,7 @@ void store_products(const Plan& plan, const GatherPhase& phase, const std::int64
             tile_bf16_product_kernels().finish(
                 sums + (at - position) * tile_columns, bias,
                 first_pixel + phase.step[1] * row * line + phase.step[2] * column * all,
-                phase.step[2] * all, run, channels, stream);
+                phase.step[2] * all, run, channels, plan.pass.epilogue.slope, stream);
         at += std::max(run, std::int64_t{0});
         if (at < end) at = (row + 1) * plan.strip.columns;
     }
@@ -124,9 +124,10 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
 void pack_bias(const TilePass& pass, float* packed) {
     const std::int64_t panels = pass.panels(), channels = pass.target_channels();
     std::fill_n(packed, pass.geometry.groups * panels * tile_columns, 0.0f);
-    if (pass.bias == nullptr) return;
+    if (pass.epilogue.bias == nullptr) return;
     for (std::int64_t group = 0; group < pass.geometry.groups; ++group)
-        std::copy_n(pass.bias + group * channels, channels, packed + group * panels * tile_columns);
+        std::copy_n(pass.epilogue.bias + group * channels, channels,
+                    packed + group * panels * tile_columns);
 }
 
 void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
@@ -160,13 +161,13 @@ void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
 }
 
 void coarse_from_fine(const ConvGeometry& g, const bf16* fine, const float* weight,
-                      const float* bias, bf16* coarse) {
-    run({g, true, fine, weight, bias, coarse}, {gather_coarse_from_fine(g)});
+                      const ConvEpilogue& epilogue, bf16* coarse) {
+    run({g, true, fine, weight, epilogue, coarse}, {gather_coarse_from_fine(g)});
 }
 
 void fine_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* weight,
-                      const float* bias, bf16* fine) {
-    run({g, false, coarse, weight, bias, fine}, gather_fine_from_coarse(g));
+                      const ConvEpilogue& epilogue, bf16* fine) {
+    run({g, false, coarse, weight, epilogue, fine}, gather_fine_from_coarse(g));
 }
 
 bool accepts(const ConvGeometry&) { return true; }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/bf16.hpp"
+#include "ops/conv_epilogue.hpp"
 #include "ops/conv_geometry.hpp"
 #include "ops/conv_tile_strip.hpp"
 
@@ -14,7 +15,7 @@ struct TilePass {
     bool target_is_coarse;
     const bf16* source;
     const float* weight;
-    const float* bias;  // may be null
+    ConvEpilogue epilogue;
     bf16* target;
 
     const std::int64_t* source_extent() const {

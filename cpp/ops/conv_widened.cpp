@@ -27,18 +27,18 @@ std::int64_t coarse_size(const ConvGeometry& g) {
 }
 
 void coarse_from_fine(const ConvGeometry& g, const bf16* fine, const float* weight,
-                      const float* bias, bf16* coarse) {
+                      const ConvEpilogue& epilogue, bf16* coarse) {
     const Workspace<float> result(coarse_size(g));
     choose_conv_algorithm<float>(g).coarse_from_fine(g, Widened(fine, fine_size(g)).data(), weight,
-                                                     bias, result.data());
+                                                     epilogue, result.data());
     narrow({result.data(), 1, {coarse_size(g)}}, {coarse, 1, {coarse_size(g)}});
 }
 
 void fine_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* weight,
-                      const float* bias, bf16* fine) {
+                      const ConvEpilogue& epilogue, bf16* fine) {
     const Workspace<float> result(fine_size(g));
     choose_conv_algorithm<float>(g).fine_from_coarse(g, Widened(coarse, coarse_size(g)).data(),
-                                                     weight, bias, result.data());
+                                                     weight, epilogue, result.data());
     narrow({result.data(), 1, {fine_size(g)}}, {fine, 1, {fine_size(g)}});
 }
 

@@ -70,6 +70,7 @@ void transform_back(const Plan& plan, const TileBlock& block, const float* produ
     to.row_stride = extent[2] * all;
     to.pixel_stride = all;
     to.channels = static_cast<int>(std::min(plan.width, all - channel));
+    to.slope = pass.epilogue.slope;
     to.past_cache = plan.past_cache;
     for (std::int64_t at = first; at < first + count; ++at) {
         const TilePlace place = place_of(plan.tiles, block.first + at % block.tiles);
@@ -158,7 +159,7 @@ void run(const Pass& pass, const GatherPhase& phase) {
     const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
     Workspace<float> bias(weight.panels() * width);
     std::fill_n(bias.data(), weight.panels() * width, 0.0f);
-    if (pass.bias) std::copy_n(pass.bias, all, bias.data());
+    if (pass.epilogue.bias) std::copy_n(pass.epilogue.bias, all, bias.data());
     const std::int64_t size = pass.geometry.batch * pass.target.pixels() * all;
     const Plan plan{pass,
                     phase,
@@ -174,13 +175,13 @@ void run(const Pass& pass, const GatherPhase& phase) {
 }
 
 void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const float* bias, float* coarse) {
-    run(forward_pass(g, fine, weight, bias, coarse), gather_coarse_from_fine(g));
+                      const ConvEpilogue& epilogue, float* coarse) {
+    run(forward_pass(g, fine, weight, epilogue, coarse), gather_coarse_from_fine(g));
 }
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const float* bias, float* fine) {
-    run(backward_pass(g, coarse, weight, bias, fine), gather_fine_from_coarse(g).front());
+                      const ConvEpilogue& epilogue, float* fine) {
+    run(backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g).front());
 }
 
 // With few channels the transforms cost more than the multiplications that they save.

@@ -177,7 +177,7 @@ Plan make_plan(const Pass& pass, const GatherPhase& phase, const float* coarse) 
 
 void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
                                    float* grad_weight) {
-    const Pass pass = forward_pass(g, fine, nullptr, nullptr, nullptr);
+    const Pass pass = forward_pass(g, fine, nullptr, {}, nullptr);
     const GatherPhase phase = gather_coarse_from_fine(g);
     Plan plan = make_plan(pass, phase, coarse);
     if (plan.tiles.count * plan.tiles.slices == 0) {

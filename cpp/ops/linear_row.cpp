@@ -20,10 +20,11 @@ std::int64_t rows_of_task(std::int64_t k) {
 }  // namespace
 
 void linear_row_forward(const float* weight, std::int64_t n, std::int64_t k, const float* input,
-                        const float* bias, float* output) {
+                        const ConvEpilogue& epilogue, float* output) {
     parallel_for_ranges(n, rows_of_task(k), [&](std::int64_t begin, std::int64_t end) {
         matrix_row_kernels().dot(weight + begin * k, end - begin, k, input,
-                                 bias ? bias + begin : nullptr, output + begin);
+                                 epilogue.bias ? epilogue.bias + begin : nullptr, epilogue.slope,
+                                 output + begin);
     });
 }
 

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 
+#include "ops/conv_epilogue.hpp"
+
 namespace voxelgrad {
 
-// output (N) = bias + weight input (K); bias may be null.
+// output (N) = bias + weight input (K), then the activation.
 void linear_row_forward(const float* weight, std::int64_t n, std::int64_t k, const float* input,
-                        const float* bias, float* output);
+                        const ConvEpilogue& epilogue, float* output);
 // grad_input (K) = grad_output (N) weight.
 void linear_row_backward_data(const float* weight, std::int64_t n, std::int64_t k,
                               const float* grad_output, float* grad_input);

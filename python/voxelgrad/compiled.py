@@ -140,6 +140,11 @@ class CompiledPrediction(_Compiled):
         with backends.record(recorder), no_grad():
             record.output = self.model(Tensor(record.inputs[0])).data
             recorder.finish()
+        if not recorder.plan.knows(record.output):
+            raise ValueError(
+                "compile: the model's output is not what voxelgrad computed from its input; return "
+                "a result of voxelgrad.ops"
+            )
         return record
 
 
@@ -224,7 +229,8 @@ def compile(
     Returns:
         Without a loss ``predict(input) -> Tensor``: the output in evaluation mode, whatever mode
         the model is in. Batch norms are folded into the convolution or linear layer before them, so
-        these numbers differ from the eager ones by rounding. With a loss ``step(input, target) ->
+        these numbers differ from the eager ones by rounding; a ReLU or leaky ReLU is applied as
+        that layer writes its results. With a loss ``step(input, target) ->
         float``: one training step and its loss.
 
     Raises:

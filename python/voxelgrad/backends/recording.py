@@ -17,7 +17,7 @@ from voxelgrad._cpu import Plan
 
 Array = NDArray[Any]
 
-_BEFORE_A_NORM = ("conv_forward", "conv_transpose_forward", "linear_forward")
+_LAYERS = ("conv_forward", "conv_transpose_forward", "linear_forward")
 
 
 class Recorder:
@@ -54,8 +54,9 @@ class Recorder:
         """Run and record a native function; return the number of the call."""
         return self.plan.call(name, *values)
 
-    def finish(self) -> None:
-        """Record what was held back."""
+    def finish(self) -> int:
+        """Record what was held back; return the number of the last call, -1 if there is none."""
+        return -1
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a function that runs and records the native function of this name."""
@@ -65,41 +66,54 @@ class Recorder:
 
 
 class FoldingRecorder(Recorder):
-    """A recorder that folds a batch norm with constant statistics into the layer before it.
+    """A recorder that lets convolutions and linear layers do what follows them.
 
-    Such a layer is held back until the next call. If that is the norm of its output, weight and
-    bias are folded, in every run anew, and the layer writes the norm's output. Its own output is
-    then never written, so recording fails if somebody else reads it.
+    Such a layer is held back until the next call. If that is a batch norm with constant statistics
+    of its output, weight and bias are folded, in every run anew; a relu or leaky_relu is applied as
+    the layer writes its results. The layer then writes what those would have written. Its own
+    output is never written, so recording fails if somebody else reads it.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: list[tuple[str, tuple[Any, ...]]] = []
+        self._layer: _Layer | None = None
+        self._statistics: tuple[Any, ...] | None = None
         self._folded: list[Array] = []
 
     def call(self, name: str, *values: Any) -> int:
         """Run and record a native function, unless it may be folded with the next ones."""
-        if name == "batch_norm_apply" and self._is_held(*values):
-            return self._fold(*values)
-        if name != "batch_norm_statistics" or len(self._held) != 1:
-            self.finish()
-        if name in (*_BEFORE_A_NORM, "batch_norm_statistics"):
-            self._held.append((name, values))
+        layer = self._layer
+        if layer is not None and self._statistics is None and name == "batch_norm_statistics":
+            self._statistics = values
+            return -1
+        if layer is not None and layer.slope == 1.0:
+            if name == "batch_norm_apply" and self._statistics and values[0] is layer.output:
+                return self._fold_norm(layer, *values)
+            if name == "activation_forward" and not self._statistics:
+                slope = _slope(*values)
+                if slope is not None and values[1] is layer.output:
+                    layer.output, layer.slope = values[2], slope
+                    return self.finish()
+        self.finish()
+        if name in _LAYERS:
+            self._layer = _Layer(name, *values)
             return -1
         return super().call(name, *values)
 
-    def finish(self) -> None:
-        """Record the calls that were held back."""
-        held, self._held = self._held, []
-        for name, values in held:
-            super().call(name, *values)
+    def finish(self) -> int:
+        """Record the calls that were held back; return the number of the last one."""
+        layer, statistics = self._layer, self._statistics
+        self._layer = self._statistics = None
+        number = -1
+        if layer is not None:
+            number = super().call(layer.name, *layer.values())
+        if statistics is not None:
+            number = super().call("batch_norm_statistics", *statistics)
+        return number
 
-    def _is_held(self, input: Array, *rest: Any) -> bool:
-        """Return whether a layer that writes ``input`` and the statistics are held back."""
-        return len(self._held) == 2 and self._held[0][1][3] is input
-
-    def _fold(
+    def _fold_norm(
         self,
+        layer: _Layer,
         input: Array,
         norm_weight: Array | None,
         norm_bias: Array | None,
@@ -109,15 +123,50 @@ class FoldingRecorder(Recorder):
         activation: str,
         alpha: float,
     ) -> int:
-        (name, values), (_, (running_mean, running_var, _, _, eps)) = self._held
-        self._held = []
-        source, weight, bias, _, *settings = values
-        folded_weight = self.empty(weight.shape, weight.dtype)
-        folded_bias = self.empty(weight.shape[:1], weight.dtype)
-        self._folded += [folded_weight, folded_bias]
+        """Fold a norm and its activation into the layer, which stays held back."""
+        assert self._statistics is not None
+        running_mean, running_var, _, _, eps = self._statistics
+        self._statistics = None
+        weight = self.empty(layer.weight.shape, layer.weight.dtype)
+        bias = self.empty(weight.shape[:1], weight.dtype)
+        self._folded += [weight, bias]
         norm = (norm_weight, norm_bias, running_mean, running_var)
-        super().call("batch_norm_fold", weight, bias, *norm, folded_weight, folded_bias, eps)
-        number = super().call(name, source, folded_weight, folded_bias, output, *settings)
-        if activation != "identity":
-            number = super().call("activation_forward", activation, output, output, alpha)
-        return number
+        super().call("batch_norm_fold", layer.weight, layer.bias, *norm, weight, bias, eps)
+        layer.weight, layer.bias, layer.output = weight, bias, output
+        layer.slope = {"identity": 1.0, "relu": 0.0}.get(activation, alpha)
+        return -1
+
+
+class _Layer:
+    """A call of a convolution or linear layer that is held back."""
+
+    def __init__(
+        self,
+        name: str,
+        input: Array,
+        weight: Array,
+        bias: Array | None,
+        output: Array,
+        *settings: Any,
+    ) -> None:
+        self.name, self.input, self.weight, self.bias, self.output = (
+            name,
+            input,
+            weight,
+            bias,
+            output,
+        )
+        *self.settings, self.slope = settings
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the arguments of the call."""
+        return self.input, self.weight, self.bias, self.output, *self.settings, self.slope
+
+
+def _slope(kind: str, input: Array, output: Array, alpha: float) -> float | None:
+    """Return what an activation multiplies negative numbers by, if a layer does the same, bit by
+    bit: it knows 0 as relu, and rounds to bfloat16 once where two calls round twice."""
+    if kind == "relu":
+        return 0.0
+    exact = kind == "leaky_relu" and alpha != 0.0 and output.dtype == np.float32
+    return alpha if exact else None

@@ -44,7 +44,7 @@ def _convolution(cpu: Any, case: Case, x: Any, weight: Any, g: Any, y: Any, grad
     backward_data = getattr(cpu, f"{case.op}_backward_data")
     backward_weight = getattr(cpu, f"{case.op}_backward_weight")
     return {
-        "forward": lambda: forward(x, weight, None, y, *settings),
+        "forward": lambda: forward(x, weight, None, y, *settings, 1.0),
         "backward data": lambda: backward_data(g, weight, grad_x, *settings),
         "backward weight": lambda: backward_weight(g, x, grad_weight, None, *settings),
     }

@@ -105,9 +105,7 @@ class Conv(_Convolution):
     def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
         self._keep(input, weight)
         output: Array = self.backend.empty(self.output_shape, input.dtype)
-        self.backend.conv_forward(
-            input, weight, bias, output, self.stride, self.padding, self.dilation, self.groups
-        )
+        self.backend.conv_forward(input, weight, bias, output, *self._settings(), 1.0)
         return output
 
     def _data_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
@@ -153,9 +151,7 @@ class ConvTranspose(_Convolution):
     def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
         self._keep(input, weight)
         output: Array = self.backend.empty(self.output_shape, input.dtype)
-        self.backend.conv_transpose_forward(
-            input, weight, bias, output, self.stride, self.padding, self.dilation, self.groups
-        )
+        self.backend.conv_transpose_forward(input, weight, bias, output, *self._settings(), 1.0)
         return output
 
     def _data_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:

@@ -39,7 +39,7 @@ class Linear(Lowered):
         self.saved = (input if needs_weight else None, weight if needs_input else None)
         features = weight.shape[0]
         output: Array = self.backend.empty((*input.shape[:-1], features), input.dtype)
-        self.backend.linear_forward(_rows(input), weight, bias, _rows(output))
+        self.backend.linear_forward(_rows(input), weight, bias, _rows(output), 1.0)
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:

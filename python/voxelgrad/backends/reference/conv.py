@@ -47,6 +47,14 @@ def _sum_rows(grad_output: Array) -> Array:
     return result
 
 
+def _finished(total: Array, bias: Array | None, slope: float) -> Array:
+    """Return ``total`` plus ``bias``, its negative numbers times ``slope``."""
+    result = total if bias is None else total + float64(bias)
+    if slope == 0.0:  # minus infinity becomes 0, not NaN
+        return np.where(result < 0.0, 0.0, result)
+    return np.where(result < 0.0, slope * result, result)
+
+
 def conv_forward(
     input: Array,
     weight: Array,
@@ -56,15 +64,19 @@ def conv_forward(
     padding: Ints,
     dilation: Ints,
     groups: int,
+    slope: float,
 ) -> None:
-    """Write the convolution (cross-correlation) of ``input`` with ``weight``, plus ``bias``."""
+    """Write the convolution (cross-correlation) of ``input`` with ``weight``, plus ``bias``.
+
+    Negative results are multiplied by ``slope``: 1 changes nothing, 0 is ReLU.
+    """
     padded = pad_spatial(input, padding)
     spatial_out = output.shape[1:-1]
     total = np.zeros(output.shape)
     for offset, window in taps(weight.shape[1:-1], spatial_out, stride, dilation):
         tap = _weight_tap(weight, offset, groups)
         total += _join(_split(padded[window], groups) @ tap.transpose(0, 2, 1), output.shape)
-    output[...] = total if bias is None else total + float64(bias)
+    output[...] = _finished(total, bias, slope)
 
 
 def conv_backward_data(
@@ -115,15 +127,19 @@ def conv_transpose_forward(
     padding: Ints,
     dilation: Ints,
     groups: int,
+    slope: float,
 ) -> None:
-    """Write the transposed convolution: each voxel adds its kernel at stride times its place."""
+    """Write the transposed convolution: each voxel adds its kernel at stride times its place.
+
+    Negative results are multiplied by ``slope``.
+    """
     full = pad_spatial(np.zeros(output.shape), padding)
     rows = _split(input, groups)
     for offset, window in taps(weight.shape[1:-1], input.shape[1:-1], stride, dilation):
         tap = _weight_tap(weight, offset, groups)
         full[window] += _join(rows @ tap.transpose(0, 2, 1), full[window].shape)
     total = crop_spatial(full, padding, output.shape[1:-1])
-    output[...] = total if bias is None else total + float64(bias)
+    output[...] = _finished(total, bias, slope)
 
 
 def conv_transpose_backward_data(
@@ -165,10 +181,15 @@ def conv_transpose_backward_weight(
         grad_bias[...] = _sum_rows(grad_output)
 
 
-def linear_forward(input: Array, weight: Array, bias: Array | None, output: Array) -> None:
-    """Write ``input @ weight.T + bias``: (M, K), (N, K), (N,) to (M, N)."""
+def linear_forward(
+    input: Array, weight: Array, bias: Array | None, output: Array, slope: float
+) -> None:
+    """Write ``input @ weight.T + bias``: (M, K), (N, K), (N,) to (M, N).
+
+    Negative results are multiplied by ``slope``.
+    """
     total = float64(input) @ float64(weight).T
-    output[...] = total if bias is None else total + float64(bias)
+    output[...] = _finished(total, bias, slope)
 
 
 def linear_backward_data(grad_output: Array, weight: Array, grad_input: Array) -> None:
