@@ -110,7 +110,16 @@ void Plan::set(std::size_t call, std::size_t position, py::handle value) {
 void Plan::run() {
     const Busy alone(busy_);
     const py::gil_scoped_release unlocked;
-    for (const auto& call : calls_) call->run();
+    for (const auto& call : calls_) {
+        const KeepingWeight keeping(keeps_weights_ ? &call->kept_weight : nullptr);
+        call->run();
+    }
+}
+
+std::size_t Plan::bytes() const {
+    std::size_t total = memory_->bytes();
+    for (const auto& call : calls_) total += call->kept_weight.bytes();
+    return total;
 }
 
 void define_plan(py::module_& m) {
@@ -121,6 +130,7 @@ void define_plan(py::module_& m) {
         .def("call", &Plan::call, py::arg("name"))
         .def("knows", &Plan::knows, py::arg("array"))
         .def("set", &Plan::set, py::arg("call"), py::arg("position"), py::arg("value"))
+        .def("keep_weights", &Plan::keep_weights)
         .def("run", &Plan::run)
         .def("__len__", &Plan::size)
         .def_property_readonly("bytes", &Plan::bytes);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "bind/casters.hpp"
+#include "core/kept_weight.hpp"
 #include "core/plan_memory.hpp"
 
 namespace voxelgrad {
@@ -50,6 +51,8 @@ class Call {
     virtual void run() = 0;
     virtual void visit(const Visitor& visit) const = 0;
     virtual bool set(std::size_t position, py::handle value) = 0;  // false if it does not fit
+
+    KeptWeight kept_weight;  // empty unless the plan keeps weights
 };
 
 template <class... Args>
@@ -125,11 +128,13 @@ class Plan {
     bool knows(const py::array& array) const;
     // Changes an argument, such as a seed, for the next runs.
     void set(std::size_t call, std::size_t position, py::handle value);
+    // Keeps packed weights from one run to the next, for a plan that does not change them.
+    void keep_weights() { keeps_weights_ = true; }
     // Runs all calls in order; the first exception ends the run.
     void run();
 
     std::size_t size() const { return calls_.size(); }
-    std::size_t bytes() const { return memory_->bytes(); }
+    std::size_t bytes() const;  // of its arrays and of kept weights
 
  private:
     void check_arrays(const std::string& name, const Call& call) const;
@@ -138,6 +143,7 @@ class Plan {
     std::shared_ptr<PlanMemory> memory_ = std::make_shared<PlanMemory>();
     std::vector<py::array> declared_;
     std::vector<std::unique_ptr<Call>> calls_;
+    bool keeps_weights_ = false;
     std::atomic<bool> busy_{false};
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/kept_weight.hpp"
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
@@ -242,9 +243,13 @@ void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
     if (tasks == 0) return;
     const PhaseWeight& last = plan.phases.back();
     const std::int64_t rows = pass.geometry.groups * plan.panels;
-    Workspace<float> weight(last.first + rows * last.panel_size + 1);
+    const PackedWeight<float> weight(&conv_direct_kernels(), pass.weight,
+                                     pass.geometry.weight_size(),
+                                     last.first + rows * last.panel_size + 1, [&](float* packed) {
+                                         for (const PhaseWeight& phase : plan.phases)
+                                             pack_weight(plan, phase, packed);
+                                     });
     Workspace<float> bias(rows * plan.width);
-    for (const PhaseWeight& phase : plan.phases) pack_weight(plan, phase, weight.data());
     pack_bias(plan, bias.data());
     plan.weight = weight.data();
     plan.bias = bias.data();

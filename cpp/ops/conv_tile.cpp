@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kept_weight.hpp"
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
@@ -148,10 +149,12 @@ void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
                                   pass.target_channels());
     std::int64_t packed_size;
     plan.phases = tile_phases(pass, plan.strip, whole, phases, &packed_size);
-    Workspace<bf16> weight(packed_size);
+    const PackedWeight<bf16> weight(&tile_bf16_product_kernels(), pass.weight, g.weight_size(),
+                                    packed_size, [&](bf16* packed) {
+                                        for (const TilePhase& phase : plan.phases)
+                                            pack_tile_weight(pass, plan.strip, phase, packed);
+                                    });
     Workspace<float> bias(g.groups * pass.panels() * tile_columns);
-    for (const TilePhase& phase : plan.phases)
-        pack_tile_weight(pass, plan.strip, phase, weight.data());
     pack_bias(pass, bias.data());
     plan.weight = weight.data();
     plan.bias = bias.data();

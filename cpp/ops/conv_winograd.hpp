@@ -5,7 +5,7 @@
 // several slices, slice after slice, and a tap in depth is a shift by the tiles of one slice.
 #pragma once
 
-#include "core/pool.hpp"
+#include "core/kept_weight.hpp"
 #include "kernels/winograd.hpp"
 #include "ops/conv_gather.hpp"
 #include "ops/conv_pass.hpp"
@@ -81,10 +81,10 @@ class WinogradWeight {
 
  private:
     void transform(const Pass& pass, const GatherPhase& phase, std::int64_t panel,
-                   std::int64_t start) const;
+                   std::int64_t start, float* data) const;
 
     std::int64_t depth_taps_, panels_, stride_;
-    Workspace<float> data_;
+    PackedWeight<float> data_;
 };
 
 bool winograd_accepts(const ConvGeometry& geometry);

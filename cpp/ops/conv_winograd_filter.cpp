@@ -44,16 +44,17 @@ WinogradWeight::WinogradWeight(const Pass& pass, const GatherPhase& phase)
       panels_(divide_up(pass.target.channels, winograd_product_kernels().panel)),
       stride_(
           frequency_stride(depth_taps_ * pass.source.channels * winograd_product_kernels().panel)),
-      data_(panels_ * winograd_frequencies * stride_) {
-    const std::int64_t blocks = divide_up(pass.source.channels, strip_block);
-    parallel_for(panels_ * blocks, [&](std::int64_t task) {
-        transform(pass, phase, task / blocks, task % blocks * strip_block);
-    });
-}
+      data_(&winograd_product_kernels(), pass.weight, pass.geometry.weight_size(),
+            panels_ * winograd_frequencies * stride_, [&](float* data) {
+                const std::int64_t blocks = divide_up(pass.source.channels, strip_block);
+                parallel_for(panels_ * blocks, [&](std::int64_t task) {
+                    transform(pass, phase, task / blocks, task % blocks * strip_block, data);
+                });
+            }) {}
 
 // One panel for one block of 16 source channels.
 void WinogradWeight::transform(const Pass& pass, const GatherPhase& phase, std::int64_t panel,
-                               std::int64_t start) const {
+                               std::int64_t start, float* data) const {
     const std::int64_t width = winograd_product_kernels().panel, tap_stride = strip_block * width;
     const std::int64_t first = panel * width, all = pass.source.channels;
     const std::int64_t targets = std::min(width, pass.target.channels - first);
@@ -64,8 +65,7 @@ void WinogradWeight::transform(const Pass& pass, const GatherPhase& phase, std::
         for (int t = 0; t < plane; ++t)
             copy_tap(pass, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel), first,
                      targets, start, sources, taps.data() + t * tap_stride, width);
-        float* out =
-            data_.data() + panel * winograd_frequencies * stride_ + (depth * all + start) * width;
+        float* out = data + panel * winograd_frequencies * stride_ + (depth * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)
             winograd_kernels().weight(taps.data() + s * width, tap_stride, out + s * width,
                                       stride_);

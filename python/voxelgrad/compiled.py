@@ -136,6 +136,7 @@ class CompiledPrediction(_Compiled):
                 module.training = mode
 
     def _record_with(self, recorder: Recorder, arrays: list[Array]) -> _Record:
+        recorder.plan.keep_weights()
         record = self._begin(recorder, arrays)
         with backends.record(recorder), no_grad():
             record.output = self.model(Tensor(record.inputs[0])).data
@@ -230,8 +231,9 @@ def compile(
         Without a loss ``predict(input) -> Tensor``: the output in evaluation mode, whatever mode
         the model is in. Batch norms are folded into the convolution or linear layer before them, so
         these numbers differ from the eager ones by rounding; a ReLU or leaky ReLU is applied as
-        that layer writes its results. With a loss ``step(input, target) ->
-        float``: one training step and its loss.
+        that layer writes its results. Packed and transformed weights are kept from call to call,
+        which takes up to five times their memory for each shape; a change of the weights is
+        noticed. With a loss ``step(input, target) -> float``: one training step and its loss.
 
     Raises:
         TypeError: If ``model`` is not a module.
