@@ -44,7 +44,7 @@ ALLOWED = {
     "backward": {"autograd", "tensor"},
     "backends": {"dtypes"},
     "config": {"backends"},
-    "arrays": {"dtypes"},
+    "arrays": {"backends", "dtypes"},
     "dtypes": set(),
     "grad_mode": set(),
     "precision": {"dtypes"},
@@ -93,10 +93,10 @@ SOURCES = [p for p in SOURCES if p != PACKAGE / "__init__.py"]
 def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
     room = room_of(path)
     allowed = ALLOWED[room] | {room} | (set() if room in FOUNDATION else SHARED)
-    known = set(ALLOWED) | {"_cpu"}
+    known = set(ALLOWED) | {"_cpu", "_cuda"}
     found = imported_rooms(path) & known
     if room == "backends":
-        found -= {"_cpu"}
+        found -= {"_cpu", "_cuda"}
     assert found <= allowed, f"{room} must not import {sorted(found - allowed)}"
 
 
@@ -111,5 +111,26 @@ def test_native_includes_point_downwards(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for include in re.findall(r'#include "(\w+)/', text):
         assert NATIVE_ORDER.index(include) <= level, f"includes {include}/"
+    if path.parent.name != "bind":
+        assert "pybind11" not in text
+
+
+CUDA_ORDER = ["core", "ops", "bind"]
+SHARED_WITH_CUDA = {"core", "ops", "bind"}  # of cpp/: headers that say what arguments must be
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for p in (ROOT / "cuda").rglob("*") if p.suffix in (".hpp", ".cuh", ".cu")),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_cuda_includes_point_downwards(path: Path) -> None:
+    level = CUDA_ORDER.index(path.parent.name)
+    text = path.read_text(encoding="utf-8")
+    for include in re.findall(r'#include "cuda/(\w+)/', text):
+        assert CUDA_ORDER.index(include) <= level, f"includes cuda/{include}/"
+    for room, name in re.findall(r'#include "(core|kernels|ops|bind)/(\w+)', text):
+        assert room in SHARED_WITH_CUDA, f"includes {room}/{name}"
+        assert room != "bind" or path.parent.name == "bind", f"includes {room}/{name}"
     if path.parent.name != "bind":
         assert "pybind11" not in text

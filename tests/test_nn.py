@@ -128,11 +128,11 @@ def test_register_buffer_refuses_taken_names_and_other_types() -> None:
         module.register_buffer("a", np.zeros(1))
 
 
-def test_only_the_cpu_is_a_device() -> None:
+def test_unknown_devices_are_named() -> None:
     model = Pair()
     assert model.to("cpu") is model
-    with pytest.raises(ValueError, match="device is 'cuda'"):
-        model.to("cuda")
+    with pytest.raises(ValueError, match=r"Module\.to: device is 'tpu'; choose 'cpu' or 'cuda'"):
+        model.to("tpu")
 
 
 def test_astype_converts_parameters_and_buffers() -> None:

@@ -14,16 +14,16 @@ struct View {
     int rank = 0;
     std::int64_t shape[max_rank] = {};
 
-    std::int64_t operator[](int axis) const { return shape[axis]; }
-    std::int64_t last() const { return shape[rank - 1]; }
+    constexpr std::int64_t operator[](int axis) const { return shape[axis]; }
+    constexpr std::int64_t last() const { return shape[rank - 1]; }
 
     // Number of elements in axes [first, end).
-    std::int64_t count(int first, int end) const {
+    constexpr std::int64_t count(int first, int end) const {
         std::int64_t n = 1;
         for (int axis = first; axis < end; ++axis) n *= shape[axis];
         return n;
     }
-    std::int64_t size() const { return count(0, rank); }
+    constexpr std::int64_t size() const { return count(0, rank); }
 };
 
 // An argument that may be None: false in a condition when it was.
@@ -38,7 +38,7 @@ struct Dims {
     int rank = 0;
     std::int64_t value[max_rank] = {};
 
-    std::int64_t operator[](int axis) const { return value[axis]; }
+    constexpr std::int64_t operator[](int axis) const { return value[axis]; }
 };
 
 template <class A, class B>

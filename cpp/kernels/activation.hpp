@@ -3,23 +3,10 @@
 
 #include <cstdint>
 
+#include "core/kinds.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace voxelgrad {
-
-enum class Activation {
-    relu,
-    leaky_relu,
-    elu,
-    sigmoid,
-    tanh,
-    softplus,
-    exp,
-    log,
-    sqrt,
-    abs,
-    square
-};
 
 template <class T>
 struct ActivationKernels {

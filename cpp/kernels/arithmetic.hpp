@@ -3,11 +3,10 @@
 
 #include <cstdint>
 
+#include "core/kinds.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace voxelgrad {
-
-enum class Binary { add, sub, mul, div, maximum, minimum };
 
 // Output may be an operand of step 1. past_cache: write past the cache; output is aligned to a
 // cache line. Follow the last run with the fence of CopyKernels before another thread may read.

@@ -1,31 +1,22 @@
 #include "ops/activation.hpp"
 
-#include <iterator>
-
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "core/streaming.hpp"
 #include "kernels/activation.hpp"
+#include "ops/kind_names.hpp"
 
 namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t grain = 1 << 15;  // elements a chunk: at most 128 KiB, stays in L2
 
-Activation kind_of(const std::string& name) {
-    constexpr const char* names[] = {"relu", "leaky_relu", "elu",  "sigmoid", "tanh",  "softplus",
-                                     "exp",  "log",        "sqrt", "abs",     "square"};
-    for (int i = 0; i < static_cast<int>(std::size(names)); ++i)
-        if (name == names[i]) return static_cast<Activation>(i);
-    fail("activation: kind '", name, "' is unknown");
-}
-
 }  // namespace
 
 template <class T>
 void activation_forward(const std::string& kind, View<const T> input, View<T> output, float alpha) {
     check_same_shape("activation_forward", "input", input, "output", output);
-    const Activation function = kind_of(kind);
+    const Activation function = activation_kind(kind);
     const auto& kernels = activation_kernels<T>();
     const bool past_cache =
         input.data != output.data && worth_streaming(output.data, output.size(), grain);
@@ -40,7 +31,7 @@ void activation_backward(const std::string& kind, View<const T> grad_output, Vie
                          View<T> grad_input, float alpha) {
     check_same_shape("activation_backward", "grad_output", grad_output, "saved", saved);
     check_same_shape("activation_backward", "grad_output", grad_output, "grad_input", grad_input);
-    const Activation function = kind_of(kind);
+    const Activation function = activation_kind(kind);
     const auto& kernels = activation_kernels<T>();
     const bool past_cache = grad_output.data != grad_input.data &&
                             worth_streaming(grad_input.data, grad_input.size(), grain);

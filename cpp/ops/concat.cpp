@@ -1,45 +1,14 @@
 #include <numeric>
 
-#include "core/check.hpp"
 #include "core/streaming.hpp"
 #include "ops/copy_rows.hpp"
+#include "ops/pieces.hpp"
 #include "ops/shape.hpp"
 
 namespace voxelgrad {
 namespace {
 
 using std::int64_t;
-
-// One of the arrays that lie side by side in the rows of the whole.
-template <class T>
-struct Piece {
-    Rows<T> rows;
-    int64_t begin, end;  // columns in the whole
-};
-
-// The pieces that are not empty. A row of the whole is everything from `axis` on.
-template <class Part, class Whole>
-std::vector<Piece<Part>> pieces_of(const char* op, const char* part_name, const char* whole_name,
-                                   const std::vector<View<Part>>& parts, const View<Whole>& whole,
-                                   int axis) {
-    check(axis >= 0 && axis < whole.rank, op, ": axis is ", axis, " but ", whole_name, ' ', whole,
-          " has ", whole.rank, " axes");
-    const int64_t trailing = whole.count(axis + 1, whole.rank);
-    std::vector<Piece<Part>> pieces;
-    int64_t total = 0;
-    for (const View<Part>& part : parts) {
-        bool fits = part.rank == whole.rank;
-        for (int a = 0; fits && a < whole.rank; ++a) fits = a == axis || part[a] == whole[a];
-        check(fits, op, ": ", part_name, ' ', part, " must agree with ", whole_name, ' ', whole,
-              " except along axis ", axis);
-        const int64_t begin = total * trailing, length = part[axis] * trailing;
-        total += part[axis];
-        if (length > 0) pieces.push_back({{part.data, length}, begin, begin + length});
-    }
-    check(total == whole[axis], op, ": ", part_name, "s have ", total, " elements along axis ",
-          axis, " but ", whole_name, " is ", whole);
-    return pieces;
-}
 
 // Calls body(piece, first, last) for the columns of the box that lie in each piece.
 template <class T, class Body>

@@ -5,20 +5,10 @@
 #include <cstdint>
 
 #include "core/parallel_for.hpp"
+#include "core/rows.hpp"
 #include "kernels/copy.hpp"
 
 namespace voxelgrad {
-
-// Elements whose rows lie `pitch` elements apart.
-template <class T>
-struct Rows {
-    T* data;
-    std::int64_t pitch;
-
-    Rows at(std::int64_t row, std::int64_t column) const {
-        return {data + row * pitch + column, pitch};
-    }
-};
 
 // The rows must not overlap. past_cache: see CopyKernels.
 template <class T>

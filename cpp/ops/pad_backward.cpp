@@ -28,17 +28,7 @@ void pad_backward(View<const T> grad_output, View<T> grad_input, const Dims& bef
     const PadMode how = pad_mode("pad_backward", mode);
     if (how == PadMode::constant) return slice_forward<T>(grad_output, grad_input, before);
     const int rank = grad_input.rank;
-    check(grad_output.rank == rank && before.rank == rank, "pad_backward: grad_output ",
-          grad_output, ", grad_input ", grad_input, " and before must have as many axes");
-    int last_padded = -1;
-    for (int a = 0; a < rank; ++a) {
-        check(before[a] >= 0 && before[a] + grad_input[a] <= grad_output[a], "pad_backward: axis ",
-              a, " of grad_input ", grad_input, " after ", before[a],
-              " elements does not fit in grad_output ", grad_output);
-        check(grad_input[a] > 0 || grad_output[a] == 0, "pad_backward: grad_input ", grad_input,
-              " has an empty axis; only a constant can have padded it");
-        if (grad_output[a] > grad_input[a]) last_padded = a;
-    }
+    const int last_padded = last_padded_axis(grad_output, grad_input, before);
     if (last_padded < 0) return slice_forward<T>(grad_output, grad_input, before);
     if (grad_input.size() == 0) return;
 

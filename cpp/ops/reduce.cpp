@@ -8,6 +8,7 @@
 #include "core/pool.hpp"
 #include "kernels/reduce.hpp"
 #include "ops/arithmetic.hpp"
+#include "ops/axis_groups.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -87,29 +88,6 @@ void reduce_middle(const T* input, std::int64_t outer, std::int64_t reduced, std
     if (blocks > 1) reduce_middle(partial.data(), outer, blocks, inner, output);
 }
 
-// Neighbouring axes that are all kept or all summed are one axis.
-struct Groups {
-    int count = 0;
-    std::int64_t extent[max_rank];
-    bool reduced[max_rank];
-};
-
-template <class In, class Out>
-Groups group_axes(const View<const In>& input, const View<Out>& output) {
-    Groups groups;
-    for (int axis = 0; axis < input.rank; ++axis) {
-        if (input[axis] == 1) continue;
-        const bool reduced = output[axis] == 1;
-        if (groups.count > 0 && groups.reduced[groups.count - 1] == reduced) {
-            groups.extent[groups.count - 1] *= input[axis];
-            continue;
-        }
-        groups.extent[groups.count] = input[axis];
-        groups.reduced[groups.count++] = reduced;
-    }
-    return groups;
-}
-
 // Nothing is summed.
 template <class In, class Out>
 void scale_all(const View<const In>& input, const View<Out>& output, double scale) {
@@ -122,11 +100,7 @@ void scale_all(const View<const In>& input, const View<Out>& output, double scal
 
 template <class In, class Out>
 void reduce_sum(View<const In> input, View<Out> output, double scale) {
-    bool fits = input.rank == output.rank;
-    for (int axis = 0; fits && axis < output.rank; ++axis)
-        fits = output[axis] == input[axis] || output[axis] == 1;
-    check(fits, "reduce_sum: output ", output, " must be input ", input,
-          " with 1 in place of the summed extents");
+    check_reduction(input, output);
     if (same_shape(input, output)) return scale_all(input, output, scale);
     if (input.size() == 0) {
         std::fill_n(output.data, output.size(), Out{});

@@ -34,20 +34,6 @@ std::vector<Run> runs_of(const PadAxis& axis, PadMode mode) {
     return runs;
 }
 
-// Neighbouring axes that are neither padded nor cut count as one.
-std::vector<PadAxis> merge_whole_axes(const std::vector<PadAxis>& axes) {
-    std::vector<PadAxis> merged;
-    for (const PadAxis& axis : axes) {
-        if (!merged.empty() && merged.back().is_whole() && axis.is_whole()) {
-            merged.back().inner *= axis.inner;
-            merged.back().outer *= axis.outer;
-        } else {
-            merged.push_back(axis);
-        }
-    }
-    return merged;
-}
-
 // Where position `number` of the outer axes lies in the input; -1: in the constant.
 int64_t source_position(const std::vector<PadAxis>& axes, int64_t number, PadMode mode) {
     int64_t position = 0, stride = 1;
@@ -158,14 +144,7 @@ void copy_padded(const T* input, T* output, const Padding<T>& padding) {
 
 template <class T>
 void slice_forward(View<const T> input, View<T> output, const Dims& start) {
-    check(input.rank == output.rank && start.rank == input.rank, "slice_forward: input ", input,
-          ", output ", output, " and start must have as many axes");
-    std::vector<PadAxis> axes;
-    for (int a = 0; a < input.rank; ++a) {
-        check(start[a] >= 0 && start[a] + output[a] <= input[a], "slice_forward: axis ", a,
-              " of input ", input, " has no ", output[a], " elements from ", start[a]);
-        axes.push_back({input[a], output[a], -start[a]});
-    }
+    const auto axes = slice_axes(input, output, start);
     if (output.size() > 0)
         copy_padded(input.data, output.data, Padding<T>(axes, PadMode::constant, T{}));
 }
@@ -174,17 +153,7 @@ template <class T>
 void pad_forward(View<const T> input, View<T> output, const Dims& before, const std::string& mode,
                  float value) {
     const PadMode how = pad_mode("pad_forward", mode);
-    check(input.rank == output.rank && before.rank == input.rank, "pad_forward: input ", input,
-          ", output ", output, " and before must have as many axes");
-    std::vector<PadAxis> axes;
-    for (int a = 0; a < input.rank; ++a) {
-        check(before[a] >= 0 && before[a] + input[a] <= output[a], "pad_forward: axis ", a,
-              " of input ", input, " after ", before[a], " elements does not fit in output ",
-              output);
-        check(input[a] > 0 || how == PadMode::constant || output[a] == 0, "pad_forward: input ",
-              input, " has an empty axis; only a constant can pad it");
-        axes.push_back({input[a], output[a], before[a]});
-    }
+    const auto axes = pad_axes(input, output, before, how);
     if (output.size() > 0)
         copy_padded(input.data, output.data, Padding<T>(axes, how, rounded_to<T>(value)));
 }

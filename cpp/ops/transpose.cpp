@@ -7,6 +7,7 @@
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "core/streaming.hpp"
+#include "ops/moved_axes.hpp"
 #include "ops/shape.hpp"
 
 namespace voxelgrad {
@@ -16,36 +17,11 @@ using std::int64_t;
 
 constexpr int64_t block = 256;  // a side of what one thread moves at a time
 
-// An axis of the output in its order: its length, and the steps between its elements.
-struct Axis {
-    int64_t length, input_step, output_step;
-};
-
-// Axes of the output without those of length 1; neighbours in both arrays become one.
-template <class T>
-std::vector<Axis> merged_axes(const View<const T>& input, const Dims& order) {
-    std::vector<Axis> axes;
-    for (int i = 0; i < order.rank; ++i) {
-        const int source = static_cast<int>(order[i]);
-        const int64_t length = input[source];
-        const int64_t step = input.count(source + 1, input.rank);
-        if (length == 1) continue;
-        if (!axes.empty() && axes.back().input_step == length * step)
-            axes.back() = {axes.back().length * length, step, 0};
-        else
-            axes.push_back({length, step, 0});
-    }
-    if (axes.empty()) axes.push_back({1, 1, 1});
-    int64_t step = 1;
-    for (std::size_t a = axes.size(); a-- > 0; step *= axes[a].length) axes[a].output_step = step;
-    return axes;
-}
-
 struct Position {
     int64_t input = 0, output = 0;
 };
 
-Position position_of(const std::vector<Axis>& axes, int64_t number) {
+Position position_of(const std::vector<MovedAxis>& axes, int64_t number) {
     Position at;
     for (std::size_t a = axes.size(); a-- > 0;) {
         const int64_t i = number % axes[a].length;
@@ -56,15 +32,15 @@ Position position_of(const std::vector<Axis>& axes, int64_t number) {
     return at;
 }
 
-int64_t positions(const std::vector<Axis>& axes) {
+int64_t positions(const std::vector<MovedAxis>& axes) {
     int64_t count = 1;
-    for (const Axis& axis : axes) count *= axis.length;
+    for (const MovedAxis& axis : axes) count *= axis.length;
     return count;
 }
 
 // The last axis stays the last: its elements move together.
 template <class T>
-void copy_lines(const T* input, T* output, std::vector<Axis> axes) {
+void copy_lines(const T* input, T* output, std::vector<MovedAxis> axes) {
     const int64_t length = axes.back().length;
     axes.pop_back();
     constexpr int64_t grain = block * block;
@@ -78,12 +54,12 @@ void copy_lines(const T* input, T* output, std::vector<Axis> axes) {
 
 // Matrices: their rows are the input's last axis, their columns the output's.
 template <class T>
-void transpose_matrices(const T* input, T* output, std::vector<Axis> axes) {
-    const Axis column = axes.back();
+void transpose_matrices(const T* input, T* output, std::vector<MovedAxis> axes) {
+    const MovedAxis column = axes.back();
     axes.pop_back();
-    const auto last_of_input = std::find_if(axes.begin(), axes.end(),
-                                            [](const Axis& axis) { return axis.input_step == 1; });
-    const Axis row = *last_of_input;
+    const auto last_of_input = std::find_if(
+        axes.begin(), axes.end(), [](const MovedAxis& axis) { return axis.input_step == 1; });
+    const MovedAxis row = *last_of_input;
     axes.erase(last_of_input);
     const int64_t bands = (row.length + block - 1) / block;
     const int64_t strips = (column.length + block - 1) / block;
@@ -104,18 +80,9 @@ void transpose_matrices(const T* input, T* output, std::vector<Axis> axes) {
 
 template <class T>
 void transpose(View<const T> input, View<T> output, const Dims& axes) {
-    check(axes.rank == input.rank && output.rank == input.rank, "transpose: input ", input,
-          ", output ", output, " and axes must have the same number of axes");
-    bool seen[max_rank] = {};
-    for (int i = 0; i < axes.rank; ++i) {
-        check(axes[i] >= 0 && axes[i] < input.rank && !seen[axes[i]], "transpose: axes must name ",
-              "every axis of input ", input, " once");
-        seen[axes[i]] = true;
-        check(output[i] == input[static_cast<int>(axes[i])], "transpose: axis ", i, " of output ",
-              output, " must have the length of axis ", axes[i], " of input ", input);
-    }
+    check_transpose(input, output, axes);
     if (input.size() == 0) return;
-    const std::vector<Axis> merged = merged_axes(input, axes);
+    const std::vector<MovedAxis> merged = merged_axes(input, axes);
     if (merged.back().input_step == 1)
         copy_lines(input.data, output.data, merged);
     else

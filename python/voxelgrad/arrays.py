@@ -6,12 +6,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from voxelgrad import backends
 from voxelgrad.dtypes import BFLOAT16
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 # Devices of DLPack whose memory the processor reads: its own, and that pinned for CUDA or ROCm.
 _READABLE = (1, 3, 11)
+# Memory of CUDA devices, their own and managed.
+_CUDA = (2, 13)
 
 
 def as_array(owner: str, data: Any, copy: bool | None = None) -> Array:
@@ -19,16 +22,19 @@ def as_array(owner: str, data: Any, copy: bool | None = None) -> Array:
 
     Args:
         owner: Who asks, for messages.
-        data: A numpy array, or what gives its memory through DLPack (PyTorch, JAX, ...) or the
-            buffer protocol (``memoryview``, ``array.array``): they keep their dtype. Numbers and
-            nested lists of them become float32.
+        data: A numpy or cupy array, or what gives its memory through DLPack (PyTorch, JAX, ...) or
+            the buffer protocol (``memoryview``, ``array.array``): they keep their dtype and their
+            device. Numbers and nested lists of them become float32.
         copy: True copies always, None where the layout demands it, False never.
 
     Raises:
         TypeError: If it is not numeric, or lies where the processor cannot read it.
         ValueError: If ``copy`` is False and the layout demands a copy.
     """
-    array = _shared(owner, data)
+    array = data if backends.is_on_device(data) else _shared(owner, data)
+    if backends.is_on_device(array):
+        device_array: Array = backends.load("cuda").as_array(owner, array, copy)
+        return _numeric(owner, device_array)
     if array is None:
         if copy is False:
             raise ValueError(_no_copy(owner, f"data of type {type(data).__name__} is no array"))
@@ -79,10 +85,16 @@ def _shared(owner: str, data: Any) -> Array | None:
 
 def _from_dlpack(owner: str, data: Any) -> Array:
     kind = type(data).__name__
+    reason = ""
     try:
         device = int(data.__dlpack_device__()[0])
         if device in _READABLE:
             return np.from_dlpack(data)
+        if device in _CUDA:
+            reason = backends.cuda_problem()
+            if not reason:
+                shared: Array = backends.load("cuda").from_dlpack(data)
+                return shared
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise TypeError(
             f"{owner}: data of type {kind} and dtype {getattr(data, 'dtype', 'unknown')} cannot be "
@@ -91,7 +103,7 @@ def _from_dlpack(owner: str, data: Any) -> Array:
         ) from error
     raise TypeError(
         f"{owner}: data of type {kind} lies on another device (DLPack device type {device}); move "
-        f"it to the CPU first"
+        f"it to the CPU first" + (f", for CUDA is not available here: {reason}" if reason else "")
     )
 
 

@@ -13,12 +13,11 @@ place between forward and backward changes the gradients without an error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from voxelgrad.backends import backend_of
+from voxelgrad.backends import backend_of, device_of
 from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from voxelgrad.grad_mode import mode
 from voxelgrad.tensor import Array, Tensor, wrap
@@ -63,7 +62,7 @@ class Function:
     """Whether ``rebuild`` computes the output again, from what is saved anyway, in one cheap pass
     and to the same bits (a subclass may make it a slot)."""
 
-    backend: ModuleType
+    backend: Any
     needs_grad: list[bool]
     edges: list[Node | None]
     saved: tuple[Any, ...] | None
@@ -108,15 +107,16 @@ class Function:
             The output, connected to the inputs.
 
         Raises:
-            TypeError: If the inputs mix dtypes or no backend computes on them.
+            TypeError: If the inputs mix dtypes or devices, or no backend computes on them.
             ValueError: If ``check`` refuses the shapes or settings.
+            MemoryError: If there is no memory for the result; it names the op.
         """
         arrays: list[Array | None] = []
         edges: list[Node | None] = []
         needs_grad: list[bool] = []
         recorded = False
         recording = mode.enabled
-        dtype = None
+        dtype = kind = None
         for tensor in inputs:
             if tensor is None:
                 arrays.append(None)
@@ -128,9 +128,11 @@ class Function:
             array = tensor.data
             arrays.append(array)
             if dtype is None:
-                dtype = array.dtype
+                dtype, kind = array.dtype, type(array)
             elif array.dtype is not dtype:
                 self._check_mixed(dtype, array.dtype, len(arrays) - 1)
+            if type(array) is not kind:
+                self._check_device(arrays)
             if recording and tensor.requires_grad:
                 recorded = True
                 node = tensor.node
@@ -146,7 +148,11 @@ class Function:
         self.edges = edges
         self.saved = ()
         self.check(*arrays)
-        output = wrap(self.forward(*arrays), self if recorded else None)
+        try:
+            result = self.forward(*arrays)
+        except MemoryError as error:
+            raise MemoryError(f"{self.op}: {error}") from error
+        output = wrap(result, self if recorded else None)
         if mode.observer is not None:
             mode.observer(self, arrays, output.data)
         if recorded:
@@ -168,6 +174,15 @@ class Function:
             raise TypeError(
                 f"{self.op}: {self.input_name(0)} is {first} but {name} is {other}; {rule}, so "
                 f'convert {name} with .astype("{wanted}")'
+            )
+
+    def _check_device(self, arrays: list[Array | None]) -> None:
+        first, last = device_of(arrays[0]), device_of(arrays[-1])
+        if first != last:
+            name = self.input_name(len(arrays) - 1)
+            raise TypeError(
+                f"{self.op}: {self.input_name(0)} is on {first!r} but {name} is on {last!r}; all "
+                f'must be on one device, so move {name} with .to("{first}")'
             )
 
     def _check_dtype(self, dtype: np.dtype[Any] | None, arrays: list[Array | None]) -> None:

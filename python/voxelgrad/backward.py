@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, TypeAlias
 
 from voxelgrad.autograd import Function, Node
-from voxelgrad.backends import backend_of, refuse_while_recording
+from voxelgrad.backends import backend_of, device_of, refuse_while_recording
 from voxelgrad.tensor import Array, Tensor, wrap
 
 Arrive: TypeAlias = "Callable[[Tensor, Array, bool], None]"
@@ -28,7 +27,7 @@ def run_backward(root: Tensor, grad: Any = None) -> None:
         RuntimeError: If ``root`` has no graph, is not a scalar and ``grad`` is missing, or part of
             the graph was freed by an earlier backward.
         ValueError: If ``grad`` has another shape.
-        TypeError: If ``grad`` has another dtype.
+        TypeError: If ``grad`` has another dtype or lies on another device.
     """
     if not root.requires_grad:
         raise RuntimeError(
@@ -101,6 +100,11 @@ def _first_gradient(root: Tensor, grad: Any) -> Array:
             f"backward: grad is {array.dtype} but the tensor is {data.dtype}; convert grad with "
             f".astype(np.{data.dtype})"
         )
+    if type(array) is not type(data) and device_of(array) != device_of(data):
+        raise TypeError(
+            f"backward: grad is on {device_of(array)!r} but the tensor is on {device_of(data)!r}; "
+            f'move grad with .to("{device_of(data)}")'
+        )
     return array
 
 
@@ -146,7 +150,10 @@ def _run_node(
         gradient = _run_hooks(node.hooks, gradient)
         is_owned = False
     node.can_overwrite = is_owned
-    gradients = node.backward(gradient)
+    try:
+        gradients = node.backward(gradient)
+    except MemoryError as error:
+        raise MemoryError(f"{node.op}, backward: {error}") from error
     del gradient
     edges, node.edges, node.saved = node.edges, [], None
     parts_are_owned = not node.passes_gradient or (is_owned and len(edges) == 1)
@@ -170,7 +177,7 @@ def _run_node(
 
 
 def _add(
-    backend: ModuleType,
+    backend: Any,
     pending: dict[Node, Array],
     owned: set[Node],
     edge: Node,

@@ -10,7 +10,7 @@ import numpy as np
 # The operators are ops. They are looked up when used, so that ops may import this module.
 import voxelgrad
 from voxelgrad.arrays import Array, as_array, to_dlpack
-from voxelgrad.backends import refuse_while_recording
+from voxelgrad.backends import device_of, is_on_device, move, refuse_while_recording
 from voxelgrad.dtypes import is_floating
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ class Tensor:
     """An array that operations on it can be differentiated with respect to.
 
     Args:
-        data: A numpy array, or one that gives its memory through DLPack (PyTorch, JAX, ...) or the
-            buffer protocol: kept with its dtype and shared, not copied, if it is C-contiguous; else
-            copied once. Or another tensor (its data is shared), or numbers and nested lists of
-            them, which become float32.
+        data: A numpy or cupy array, or one that gives its memory through DLPack (PyTorch, JAX, ...)
+            or the buffer protocol: kept with its dtype and shared, not copied, if it is
+            C-contiguous; else copied once. Or another tensor (its data is shared), or numbers and
+            nested lists of them, which become float32.
         requires_grad: Whether ``backward`` shall add a gradient to ``grad``. Needs a floating
             dtype.
 
@@ -94,8 +94,8 @@ class Tensor:
 
     @property
     def device(self) -> str:
-        """Where the data lies: ``"cpu"``."""
-        return "cpu"
+        """Where the data lies: ``"cpu"`` (a numpy array) or ``"cuda"`` (a cupy array)."""
+        return device_of(self.data)
 
     @property
     def is_leaf(self) -> bool:
@@ -103,9 +103,27 @@ class Tensor:
         return self.node is None
 
     def numpy(self) -> Array:
-        """Return the data as a numpy array, which shares memory with the tensor."""
+        """Return the data as a numpy array.
+
+        It shares memory with a tensor on the CPU. From a CUDA device it is copied, once everything
+        that it depends on has been computed.
+        """
         refuse_while_recording("numpy()")
-        return self.data
+        return move("numpy", self.data, "cpu")  # type: ignore[no-any-return]
+
+    def to(self, device: str) -> Tensor:
+        """Return the tensor on a device: itself if it lies there, else a copy.
+
+        Gradients flow back through the copy.
+
+        Args:
+            device: ``"cpu"`` or ``"cuda"``, the device that is current in cupy.
+
+        Raises:
+            ValueError: If there is no such device.
+            RuntimeError: If CUDA is not available, and why.
+        """
+        return voxelgrad.ops.to_device(self, device)
 
     def item(self) -> float:
         """Return the only element as a Python number.
@@ -250,6 +268,11 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         refuse_while_recording("a numpy array of a tensor")
+        if is_on_device(self.data):
+            raise TypeError(
+                "Tensor: data on 'cuda' does not become a numpy array unasked; call .numpy(), "
+                "which copies it"
+            )
         if dtype is None or dtype == self.data.dtype:
             return self.data.copy() if copy else self.data
         if copy is False:
@@ -268,6 +291,8 @@ class Tensor:
         copy: bool | None = None,
     ) -> Any:
         refuse_while_recording("DLPack")
+        if is_on_device(self.data):
+            return self.data.__dlpack__(stream=stream)
         return to_dlpack(
             self.data, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy
         )
@@ -276,8 +301,10 @@ class Tensor:
         return self.data.__dlpack_device__()
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100)
-        flags = ", requires_grad=True" if self.requires_grad else ""
+        values = move("repr", self.data, "cpu")
+        text = np.array2string(values, separator=", ", prefix="Tensor(", threshold=100)
+        flags = ", device='cuda'" if is_on_device(self.data) else ""
+        flags += ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({text}, shape={self.data.shape}, dtype={self.data.dtype}{flags})"
 
 

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
         ("python", f"{platform.python_version()} ({platform.system()} {platform.machine()})"),
         ("numpy", np.__version__),
         *_native(),
+        ("cuda", _cuda()),
         *_extras(),
     ]
     width = max(len(name) for name, _ in rows)
@@ -61,6 +62,16 @@ def _native() -> list[tuple[str, str]]:
         ("threads", f"{config['threads']} (of {_cpus()} CPUs)"),
         ("memory pool", ", ".join(f"{k.replace('_', ' ')} {v:,} bytes" for k, v in pool.items())),
     ]
+
+
+def _cuda() -> str:
+    problem = backends.cuda_problem()
+    if problem:
+        return f"not available: {problem}"
+    memory = backends.load("cuda").memory_statistics()
+    return "available, " + ", ".join(
+        f"{k.replace('_', ' ')} {v:,} bytes" for k, v in memory.items()
+    )
 
 
 def _cpus() -> int:

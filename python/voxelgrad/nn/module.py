@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from voxelgrad.backends import copy_into, move
 from voxelgrad.nn.parameter import Parameter
 from voxelgrad.tensor import Tensor
 
@@ -134,9 +135,9 @@ class Module:
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Return a snapshot: dotted name -> copy of the array, for parameters and buffers."""
-        state = {name: parameter.numpy().copy() for name, parameter in self.named_parameters()}
-        state.update((name, array.copy()) for name, array in self.named_buffers())
-        return state
+        arrays = {name: parameter.data for name, parameter in self.named_parameters()}
+        arrays.update(self.named_buffers())
+        return {name: move("state_dict", array, "cpu").copy() for name, array in arrays.items()}
 
     def load_state_dict(
         self, state: Mapping[str, NDArray[Any]], strict: bool = True
@@ -176,7 +177,7 @@ class Module:
         if problems:
             raise ValueError(_mismatch_message(type(self).__name__, problems))
         for name, array in shared.items():
-            np.copyto(targets[name], array, casting="same_kind")
+            copy_into(targets[name], array)
         return Incompatible(missing, unexpected)
 
     def train(self: ModuleType, mode: bool = True) -> ModuleType:
@@ -190,15 +191,24 @@ class Module:
         return self.train(False)
 
     def to(self: ModuleType, device: str) -> ModuleType:
-        """Move the module to a device and return it.
+        """Move parameters, their gradients and buffers in place and return the module.
+
+        Make optimizers after it: their arrays lie where the parameters were.
+
+        Args:
+            device: ``"cpu"`` or ``"cuda"``.
 
         Raises:
             ValueError: If there is no such device.
+            RuntimeError: If CUDA is not available, and why.
         """
-        if device != "cpu":
-            raise ValueError(
-                f"Module.to: device is {device!r}; this version computes on 'cpu' only"
-            )
+        for parameter in self.parameters():
+            parameter.data = move("Module.to", parameter.data, device)
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.to(device)
+        for module in self.modules():
+            for name in module._buffer_names:
+                setattr(module, name, move("Module.to", getattr(module, name), device))
         return self
 
     def astype(self: ModuleType, dtype: DTypeLike) -> ModuleType:

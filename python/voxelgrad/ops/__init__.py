@@ -36,6 +36,9 @@ from voxelgrad.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from voxelgrad.ops.device import (
+    to_device,
+)
 from voxelgrad.ops.dice import (
     dice_ce_loss,
     dice_loss,
@@ -155,5 +158,6 @@ __all__ = [
     "sub",
     "sum",
     "tanh",
+    "to_device",
     "transpose",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
-from voxelgrad.backends import constant
+from voxelgrad.backends import number_like
 from voxelgrad.ops._arguments import Shape, as_axes, as_tensor
 from voxelgrad.tensor import Array, Tensor, wrap
 
@@ -242,8 +242,8 @@ def _operands(op: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
         return a, b
     if isinstance(b, (int, float, np.generic)):
         a = as_tensor(op, "the first operand", a)
-        return a, wrap(constant(np.asarray(b, a.data.dtype)), None)
+        return a, wrap(number_like(b, a.data), None)
     if isinstance(a, (int, float, np.generic)):
         b = as_tensor(op, "the second operand", b)
-        return wrap(constant(np.asarray(a, b.data.dtype)), None), b
+        return wrap(number_like(a, b.data), None), b
     return as_tensor(op, "the first operand", a), as_tensor(op, "the second operand", b)

@@ -1,0 +1,112 @@
+// Sums over axes; semantics as in cpp/ops/reduce.hpp, but partial sums are float.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "core/check.hpp"
+#include "cuda/core/workspace.hpp"
+#include "cuda/ops/arithmetic.cuh"
+#include "ops/axis_groups.hpp"
+
+namespace voxelgrad::cuda {
+
+constexpr int most_columns = 32;      // of a block: neighbours in memory are summed side by side
+constexpr int numbers_a_thread = 64;  // that one thread adds up at most; then partial sums follow
+
+constexpr int power_of_two_up_to(std::int64_t n, int most) {
+    int power = 1;
+    while (power < most && power < n) power *= 2;
+    return power;
+}
+
+// (outer, reduced, inner) -> (outer, segments, inner): sums of `length` of the reduced elements.
+// A block is `columns` of inner by `rows` of a segment by some segments.
+struct Sums {
+    std::int64_t outer, reduced, inner, segments, length;
+    int columns, rows;
+
+    Sums(std::int64_t outer, std::int64_t reduced, std::int64_t inner)
+        : outer(outer),
+          reduced(reduced),
+          inner(inner),
+          columns(power_of_two_up_to(inner, most_columns)),
+          rows(power_of_two_up_to(reduced, block_threads / columns)) {
+        const std::int64_t most = std::int64_t(rows) * numbers_a_thread;
+        length = even_part(reduced, most);
+        segments = divide_up(reduced, length);
+    }
+    constexpr std::int64_t strips() const { return divide_up(inner, columns); }
+    constexpr int segments_a_block() const { return block_threads / (columns * rows); }
+    constexpr std::int64_t results() const { return outer * segments * inner; }
+    std::int64_t blocks() const {
+        return divide_up(outer * segments, segments_a_block()) * strips();
+    }
+};
+
+template <class In, class Out>
+__global__ void sum_kernel(Sums sums, float scale, const In* input, Out* output) {
+    VOXELGRAD_SHARED(totals, float[block_threads]);
+    const int thread = threadIdx.x;
+    const int row = thread / sums.columns % sums.rows;
+    const std::int64_t strip = blockIdx.x % sums.strips();
+    const std::int64_t segment =
+        blockIdx.x / sums.strips() * sums.segments_a_block() + thread / (sums.columns * sums.rows);
+    const std::int64_t column = strip * sums.columns + thread % sums.columns;
+    const bool exists = segment < sums.outer * sums.segments && column < sums.inner;
+    float total = 0.0f;
+    if (exists) {
+        const std::int64_t outer = segment / sums.segments;
+        const std::int64_t first = (segment - outer * sums.segments) * sums.length;
+        const std::int64_t end = std::min(first + sums.length, sums.reduced);
+        const In* const from = input + outer * sums.reduced * sums.inner + column;
+        for (std::int64_t r = first + row; r < end; r += sums.rows)
+            total += to_float(from[r * sums.inner]);
+    }
+    totals[thread] = total;
+    for (int half = sums.rows / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (row < half) totals[thread] += totals[thread + half * sums.columns];
+    }
+    if (exists && row == 0)
+        output[segment * sums.inner + column] = rounded_to<Out>(scale * totals[thread]);
+}
+
+template <class In, class Out>
+void launch_sums(Stream stream, const Sums& sums, float scale, const In* input, Out* output) {
+    const Grid grid{dim3(static_cast<unsigned>(sums.blocks())), dim3(block_threads)};
+    launch("reduce_sum", stream, grid, sum_kernel<In, Out>, sums, scale, input, output);
+}
+
+// Sums over groups of axes, the last one first; the order is fixed by the shape.
+template <class In, class Out>
+void sum_groups(Stream stream, const In* input, Groups groups, float scale, Out* output) {
+    int last = groups.count - 1;
+    std::int64_t inner = 1;
+    for (; !groups.reduced[last]; --last) inner *= groups.extent[last];
+    std::int64_t outer = 1;
+    bool is_final = true;
+    for (int i = 0; i < last; ++i) {
+        outer *= groups.extent[i];
+        is_final = is_final && !groups.reduced[i];
+    }
+    const Sums sums(outer, groups.extent[last], inner);
+    if (is_final && sums.segments == 1) return launch_sums(stream, sums, scale, input, output);
+    const Workspace<float> partial(sums.results());
+    launch_sums(stream, sums, 1.0f, input, partial.data());
+    groups.extent[last] = sums.segments;
+    groups.reduced[last] = sums.segments > 1;
+    sum_groups(stream, static_cast<const float*>(partial.data()), groups, scale, output);
+}
+
+template <class In, class Out>
+void reduce_sum(Stream stream, View<const In> input, View<Out> output, double scale) {
+    check_reduction(input, output);
+    const float factor = static_cast<float>(scale);
+    if (same_shape(input, output))
+        return map("reduce_sum", stream, Scaled{factor}, output.size(), output.data, input.data);
+    if (input.size() == 0) return fill(stream, output, 0.0);
+    sum_groups(stream, input.data, group_axes(input, output), factor, output.data);
+}
+
+}  // namespace voxelgrad::cuda

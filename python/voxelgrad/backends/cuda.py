@@ -1,0 +1,172 @@
+"""The CUDA backend: kernels of our own on cupy's arrays, memory pool and current stream.
+
+Nothing here waits for the device, except copies to the host. The flat functions are those of the
+cpu backend; the native ones take the address of a stream before their arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from voxelgrad.dtypes import BFLOAT16, FLOAT32
+
+
+class CudaBackend:
+    """Runs the functions of a native module on the arrays of cupy.
+
+    Args:
+        native: The module with the kernels, ``voxelgrad._cuda``.
+        cupy: The module of arrays.
+    """
+
+    def __init__(self, native: Any, cupy: Any) -> None:
+        self._native = native
+        self._cupy = cupy
+        self._stream = cupy.cuda.get_current_stream
+        native._set_allocator(self._allocate)
+
+    def empty(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Any:
+        """Return an uninitialised array of ``shape`` from cupy's pool.
+
+        Raises:
+            MemoryError: If the device has too little memory: what was asked for, what is held.
+        """
+        try:
+            return self._cupy.empty(shape, dtype)
+        except self._cupy.cuda.memory.OutOfMemoryError:
+            size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            text = f"an array of shape {tuple(shape)} and dtype {np.dtype(dtype)} ({size:,} bytes)"
+            raise self._out_of_memory(text) from None
+
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Any:
+        """Return an array of zeros from cupy's pool; raises as ``empty`` does."""
+        array = self.empty(shape, dtype)
+        if array.dtype in (FLOAT32, BFLOAT16):
+            self.fill(array, 0.0)
+        else:
+            array.fill(0)
+        return array
+
+    def as_array(self, owner: str, array: Any, copy: bool | None = None) -> Any:
+        """Return an array on the device as a C-contiguous one; see ``arrays.as_array``.
+
+        Raises:
+            ValueError: If ``copy`` is False and the layout demands a copy.
+        """
+        if array.flags.c_contiguous:
+            return array.copy() if copy else array
+        if copy is False:
+            raise ValueError(
+                f"{owner}: data of shape {array.shape} is not C-contiguous, so it has to be "
+                f"copied, but copy=False; leave copy out"
+            )
+        return self._cupy.ascontiguousarray(array)
+
+    def from_dlpack(self, data: Any) -> Any:
+        """Return a cupy array that shares the memory of another library's array on the device."""
+        return self._cupy.from_dlpack(data)
+
+    def from_host(self, array: NDArray[Any]) -> Any:
+        """Return a copy of a numpy array on the current device."""
+        output = self.empty(array.shape, array.dtype)
+        output.set(np.asarray(array, order="C"))
+        return output
+
+    def to_host(self, array: Any) -> NDArray[Any]:
+        """Return a copy of a device's array as a numpy array, once all before it is computed."""
+        host: NDArray[Any] = self._cupy.asnumpy(array)
+        return host
+
+    def memory_statistics(self) -> dict[str, int]:
+        """Return bytes of cupy's pool: ``in_use`` by arrays, and ``cached`` for later ones."""
+        pool = self._cupy.get_default_memory_pool()
+        used = int(pool.used_bytes())
+        return {"in_use": used, "cached": int(pool.total_bytes()) - used}
+
+    def synchronize(self) -> None:
+        """Wait until everything on the current stream has been computed."""
+        self._stream().synchronize()
+
+    def offers(self, name: str) -> bool:
+        """Return whether there is a function of this name."""
+        return hasattr(self._native, name)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return the native function of this name on the stream that is current when called.
+
+        Raises:
+            NotImplementedError: If it has no kernel for CUDA.
+        """
+        if name.startswith("_"):
+            raise AttributeError(name)
+        native = getattr(self._native, name, None)
+        if native is None:
+            raise NotImplementedError(
+                f"{name}: the CUDA backend does not have this function yet; move the tensors to "
+                f'the CPU with .to("cpu")'
+            )
+        stream = self._stream
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            return native(stream().ptr, *arguments, **named)
+
+        setattr(self, name, call)
+        return call
+
+    def _allocate(self, size: int) -> Any:
+        """Give the native functions memory for themselves."""
+        try:
+            return self._cupy.cuda.alloc(size)
+        except self._cupy.cuda.memory.OutOfMemoryError:
+            raise self._out_of_memory(f"a workspace of {size:,} bytes") from None
+
+    def _out_of_memory(self, wanted: str) -> MemoryError:
+        held = self.memory_statistics()
+        free, total = self._cupy.cuda.Device().mem_info
+        return MemoryError(
+            f"the device has no memory for {wanted}: {held['in_use']:,} bytes are in use by "
+            f"arrays, {held['cached']:,} cached, {free:,} of {total:,} free on the device; use a "
+            f"smaller batch or patch, bfloat16 (autocast), or vg.checkpoint"
+        )
+
+
+def problem() -> str:
+    """Return why CUDA is not available, and what to do about it; nothing if it is."""
+    try:
+        native = import_module("voxelgrad._cuda")
+    except ModuleNotFoundError:
+        return "no CUDA extension: pip install 'voxelgrad[cuda]'"
+    except ImportError as error:
+        return f"the CUDA extension cannot be loaded: {error}"
+    import voxelgrad
+
+    if native._version != voxelgrad.__version__:
+        return (
+            f"the CUDA extension is of version {native._version}, voxelgrad of "
+            f"{voxelgrad.__version__}: pip install --upgrade 'voxelgrad[cuda]'"
+        )
+    trouble: str = native._device_problem()
+    if trouble:
+        return f"no device: {trouble}"
+    try:
+        import_module("cupy")
+    except ImportError as error:
+        return f"no cupy ({error}): pip install 'voxelgrad[cuda]'"
+    return ""
+
+
+def connect() -> CudaBackend:
+    """Return the backend of this machine.
+
+    Raises:
+        RuntimeError: If CUDA is not available, and why.
+    """
+    trouble = problem()
+    if trouble:
+        raise RuntimeError(f"CUDA is not available: {trouble}")
+    return CudaBackend(import_module("voxelgrad._cuda"), import_module("cupy"))
