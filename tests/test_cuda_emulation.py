@@ -23,7 +23,9 @@ from voxelgrad.dtypes import BFLOAT16
 OPS = (
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "abs"),
     *("square", "clip", "prelu", "add", "sub", "mul", "div", "sum", "mean"),
-    *("concat", "pad", "crop", "getitem", "reshape", "transpose"),
+    *("concat", "pad", "crop", "getitem", "reshape", "transpose", "dropout"),
+    *("softmax", "log_softmax", "cross_entropy", "focal_loss", "dice_loss", "dice_ce_loss"),
+    *("binary_cross_entropy_with_logits", "mse_loss", "l1_loss"),
 )
 
 CUDA_CASES = [case for case in CASES if case.op in OPS]

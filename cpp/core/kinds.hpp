@@ -20,4 +20,6 @@ enum class Activation {
 
 enum class Binary { add, sub, mul, div, maximum, minimum };
 
+enum class Distance { mse, l1 };
+
 }  // namespace voxelgrad

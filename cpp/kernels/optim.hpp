@@ -3,23 +3,10 @@
 
 #include <cstdint>
 
+#include "core/optim_steps.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace voxelgrad {
-
-struct SgdStep {
-    float lr, momentum, weight_decay;
-    bool nesterov;
-};
-
-struct AdamStep {
-    float beta1, one_minus_beta1, beta2, one_minus_beta2;
-    float step_size;           // lr / (1 - beta1^step)
-    float inverse_correction;  // 1 / sqrt(1 - beta2^step)
-    float eps;
-    float l2;    // added to the gradient, times the parameter
-    float keep;  // what decoupled weight decay leaves of the parameter
-};
 
 struct OptimKernels {
     // buffer is null without momentum.

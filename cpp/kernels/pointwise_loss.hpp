@@ -3,11 +3,10 @@
 
 #include <cstdint>
 
+#include "core/kinds.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace voxelgrad {
-
-enum class Distance { mse, l1 };
 
 struct PointwiseLossKernels {
     double (*bce)(const float* logits, const float* targets, std::int64_t count, float pos_weight);

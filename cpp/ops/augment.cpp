@@ -5,6 +5,7 @@
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
+#include "ops/augment_arguments.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -55,21 +56,6 @@ Mapping<R> mapping_of(View<const double> matrix, View<const double> offset,
     }
     mapping.displacement = displacement ? displacement.data : nullptr;
     return mapping;
-}
-
-void check_mapping(const char* op, int rank, const View<const double>& matrix,
-                   const View<const double>& offset, const OptionalView<const float>& displacement,
-                   const std::int64_t* shape) {
-    check(rank == 2 || rank == 3, op, ": images must have 2 or 3 spatial axes, not ", rank);
-    check(matrix.rank == 2 && matrix[0] == rank && matrix[1] == rank, op, ": matrix ", matrix,
-          " must be (", rank, ", ", rank, ")");
-    check(offset.rank == 1 && offset[0] == rank, op, ": offset ", offset, " must be (", rank, ",)");
-    if (!displacement) return;
-    check(displacement.rank == rank + 1 && displacement.last() == rank, op, ": displacement ",
-          displacement, " must be (*output, ", rank, ")");
-    for (int axis = 0; axis < rank; ++axis)
-        check(displacement[axis] == shape[axis], op, ": displacement ", displacement,
-              " must have the output's spatial shape");
 }
 
 template <int R>
@@ -164,11 +150,8 @@ void resample_linear(View<const float> image, View<float> output, View<const dou
                      View<const double> offset, OptionalView<const float> displacement,
                      View<const float> fill) {
     const int rank = image.rank - 1;
-    check(output.rank == image.rank && rank > 0 && output.last() == image.last(),
-          "resample_linear: output ", output, " must have the rank and channels of image ", image);
+    check_linear(image, output, fill);
     check_mapping("resample_linear", rank, matrix, offset, displacement, output.shape);
-    check(fill.rank == 1 && fill[0] == image.last(), "resample_linear: fill ", fill, " must be (",
-          image.last(), ",)");
     const std::int64_t channels = image.last();
     const auto run = [&]<int R>(const Mapping<R>& mapping) {
         for_each_voxel(mapping, [&](std::int64_t voxel, const double* position) {
@@ -216,12 +199,8 @@ void add_gaussian_noise(View<const float> image, View<float> output, float std,
 void adjust_intensity(View<const float> image, View<float> output, View<const float> low,
                       View<const float> high, View<const float> gamma, View<const float> scale,
                       View<const float> shift) {
-    check_same_shape("adjust_intensity", "image", image, "output", output);
-    check(image.rank > 0, "adjust_intensity: image must have a channel axis");
+    check_intensity(image, output, {&low, &high, &gamma, &scale, &shift});
     const std::int64_t channels = image.last();
-    for (const auto* each : {&low, &high, &gamma, &scale, &shift})
-        check(each->rank == 1 && (*each)[0] == channels, "adjust_intensity: ", *each, " must be (",
-              channels, ",) for image ", image);
     if (image.size() == 0) return;
     const auto adjust = [&](float x, std::int64_t c) {
         const float range = high.data[c] - low.data[c];

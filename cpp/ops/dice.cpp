@@ -4,6 +4,7 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "kernels/dice.hpp"
+#include "ops/dice_arguments.hpp"
 #include "ops/labels.hpp"
 
 namespace voxelgrad {
@@ -33,26 +34,13 @@ struct Chunks {
     }
 };
 
-// dice and denominator are (N, K) or (1, K).
-template <class T>
-void check_scores(const char* op, const View<T>& dice, const View<T>& denominator,
-                  std::int64_t samples, std::int64_t classes) {
-    check_same_shape(op, "dice", dice, "denominator", denominator);
-    check(
-        samples > 0 && dice.rank == 2 && (dice[0] == samples || dice[0] == 1) && dice[1] == classes,
-        op, ": dice ", dice, " must be (", samples, ", ", classes, ") or (1, ", classes, ")");
-}
-
 }  // namespace
 
 void dice_sums(View<const float> probabilities, View<const std::int64_t> labels, View<double> sums,
                std::int64_t ignore_index) {
     constexpr const char* op = "dice_loss";
-    check(labels.rank > 0, op, ": labels must be (N, *spatial); they have no axis");
-    check_label_shape(op, "probabilities", probabilities, labels);
+    check_dice_sums(op, probabilities, labels, sums);
     const std::int64_t samples = labels[0], classes = probabilities.last();
-    check(sums.rank == 3 && sums[0] == samples && sums[1] == classes && sums[2] == 3, op, ": sums ",
-          sums, " must be (", samples, ", ", classes, ", 3)");
     const Chunks chunks(samples, labels.count(1, labels.rank), classes);
     const Workspace<double> parts(chunks.count() * classes * 3);
     const auto& kernels = dice_kernels();
@@ -74,9 +62,7 @@ void dice_sums(View<const float> probabilities, View<const std::int64_t> labels,
 void dice_score(View<const double> sums, View<double> dice, View<double> denominator,
                 View<float> output, double smooth, bool include_background) {
     constexpr const char* op = "dice_score";
-    check(sums.rank == 3 && sums[2] == 3, op, ": sums ", sums, " must be (N, K, 3)");
-    check_scores(op, dice, denominator, sums[0], sums[1]);
-    check(output.size() == 1, op, ": output ", output, " must be a single number");
+    check_dice_score(op, sums, dice, denominator, output);
     const std::int64_t rows = dice[0], classes = dice[1], together = sums[0] / rows;
     const std::int64_t first = include_background ? 0 : 1;
     double total = 0.0;
@@ -100,11 +86,8 @@ void dice_coefficients(View<const double> dice, View<const double> denominator,
                        View<const float> grad_output, View<float> coefficient_intersection,
                        View<float> coefficient_sum, bool include_background) {
     constexpr const char* op = "dice_coefficients";
-    check_same_shape(op, "coefficient_intersection", coefficient_intersection, "coefficient_sum",
-                     coefficient_sum);
-    check(coefficient_sum.rank == 2, op, ": coefficient_sum ", coefficient_sum, " must be (N, K)");
-    check_scores(op, dice, denominator, coefficient_sum[0], coefficient_sum[1]);
-    check(grad_output.size() == 1, op, ": grad_output ", grad_output, " must be a single number");
+    check_dice_coefficients(op, dice, denominator, grad_output, coefficient_intersection,
+                            coefficient_sum);
     const std::int64_t rows = dice[0], classes = dice[1], together = coefficient_sum[0] / rows;
     const std::int64_t first = include_background ? 0 : 1;
     const double share = grad_output.data[0] / static_cast<double>(rows * (classes - first));
@@ -122,14 +105,8 @@ void dice_backward(View<const std::int64_t> labels, View<const float> coefficien
                    View<const float> coefficient_sum, View<float> grad_probabilities,
                    std::int64_t ignore_index) {
     constexpr const char* op = "dice_backward";
-    check(labels.rank > 0, op, ": labels must be (N, *spatial); they have no axis");
-    check_label_shape(op, "grad_probabilities", grad_probabilities, labels);
+    check_dice_gradient(op, labels, coefficient_intersection, coefficient_sum, grad_probabilities);
     const std::int64_t samples = labels[0], classes = grad_probabilities.last();
-    check_same_shape(op, "coefficient_intersection", coefficient_intersection, "coefficient_sum",
-                     coefficient_sum);
-    check(
-        coefficient_sum.rank == 2 && coefficient_sum[0] == samples && coefficient_sum[1] == classes,
-        op, ": coefficient_sum ", coefficient_sum, " must be (", samples, ", ", classes, ")");
     if (grad_probabilities.size() == 0) return;
     const auto& kernels = dice_kernels();
     const Chunks chunks(samples, labels.count(1, labels.rank), classes);

@@ -24,4 +24,10 @@ inline Binary binary_kind(const std::string& name) {
     fail("binary_forward: kind '", name, "' is unknown");
 }
 
+inline Distance distance_kind(const std::string& name) {
+    if (name == "mse") return Distance::mse;
+    if (name == "l1") return Distance::l1;
+    fail("distance: kind '", name, "' is unknown; choose mse or l1");
+}
+
 }  // namespace voxelgrad

@@ -36,10 +36,4 @@ void check_labels(const char* op, const View<const std::int64_t>& labels, std::i
          "; correct the labels or give more classes");
 }
 
-void check_class_weight(const char* op, const OptionalView<const float>& class_weight,
-                        std::int64_t classes) {
-    check(!class_weight || (class_weight.rank == 1 && class_weight[0] == classes), op,
-          ": class_weight ", class_weight, " must be (", classes, ")");
-}
-
 }  // namespace voxelgrad

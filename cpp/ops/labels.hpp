@@ -25,8 +25,12 @@ void check_label_shape(const char* op, const char* name, const View<T>& scores,
 }
 
 // Throws unless class_weight, if given, is (K,).
-void check_class_weight(const char* op, const OptionalView<const float>& class_weight,
-                        std::int64_t classes);
+inline void check_class_weight(const char* op, const OptionalView<const float>& class_weight,
+                               std::int64_t classes) {
+    check(!class_weight || (class_weight.rank == 1 && class_weight[0] == classes), op,
+          ": class_weight ", class_weight, " must be (", classes, ")");
+}
+
 // Throws unless totals is (2,).
 template <class T>
 void check_totals(const char* op, const View<T>& totals) {

@@ -1,11 +1,11 @@
 #include "ops/optim.hpp"
 
 #include <atomic>
-#include <cmath>
 
 #include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "kernels/optim.hpp"
+#include "ops/optim_arguments.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -45,16 +45,6 @@ class Concatenation {
     std::vector<std::int64_t> ends_;
 };
 
-template <class T>
-void check_match(const char* op, const Arrays& params, const char* name,
-                 const std::vector<View<T>>& others) {
-    check(others.size() == params.size(), op, ": there are ", params.size(), " params but ",
-          others.size(), ' ', name);
-    for (std::size_t i = 0; i < params.size(); ++i)
-        check(same_shape(params[i], others[i]), op, ": params[", i, "] ", params[i], " and ", name,
-              '[', i, "] ", others[i], " must have the same shape");
-}
-
 }  // namespace
 
 void sgd_step(const Arrays& params, const ConstArrays& grads, const Arrays& buffers, double lr,
@@ -77,20 +67,7 @@ void adam_step(const Arrays& params, const ConstArrays& grads, const Arrays& exp
     check_match("adam_step", params, "grads", grads);
     check_match("adam_step", params, "exp_avgs", exp_avgs);
     check_match("adam_step", params, "exp_avg_sqs", exp_avg_sqs);
-    check(step >= 1, "adam_step: step is ", step, "; steps are counted from 1");
-    const double correction1 = 1.0 - std::pow(beta1, static_cast<double>(step));
-    const double correction2 = 1.0 - std::pow(beta2, static_cast<double>(step));
-    const AdamStep constants{
-        .beta1 = static_cast<float>(beta1),
-        .one_minus_beta1 = static_cast<float>(1.0 - beta1),
-        .beta2 = static_cast<float>(beta2),
-        .one_minus_beta2 = static_cast<float>(1.0 - beta2),
-        .step_size = static_cast<float>(lr / correction1),
-        .inverse_correction = static_cast<float>(1.0 / std::sqrt(correction2)),
-        .eps = static_cast<float>(eps),
-        .l2 = decoupled ? 0.0f : static_cast<float>(weight_decay),
-        .keep = decoupled ? static_cast<float>(1.0 - lr * weight_decay) : 1.0f,
-    };
+    const AdamStep constants = adam_constants(lr, beta1, beta2, eps, weight_decay, decoupled, step);
     const auto& kernels = optim_kernels();
     Concatenation(params).for_each_piece(
         [&](std::size_t i, std::int64_t at, std::int64_t count, std::int64_t) {

@@ -3,6 +3,7 @@
 #include "core/check.hpp"
 #include "kernels/pointwise_loss.hpp"
 #include "ops/chunked_totals.hpp"
+#include "ops/kind_names.hpp"
 #include "ops/labels.hpp"
 #include "ops/mean_loss.hpp"
 
@@ -10,12 +11,6 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t grain = 1 << 15;  // elements a chunk
-
-Distance kind_of(const std::string& name) {
-    if (name == "mse") return Distance::mse;
-    if (name == "l1") return Distance::l1;
-    fail("distance: kind '", name, "' is unknown; choose mse or l1");
-}
 
 }  // namespace
 
@@ -52,7 +47,7 @@ void distance_forward(const std::string& kind, View<const float> input, View<con
     constexpr const char* op = "distance_forward";
     check_same_shape(op, "input", input, "target", target);
     check_totals(op, totals);
-    const Distance distance = kind_of(kind);
+    const Distance distance = distance_kind(kind);
     const auto& kernels = pointwise_loss_kernels();
     sum_chunks(input.size(), grain, totals,
                [&](std::int64_t begin, std::int64_t end, double* chunk_totals) {
@@ -69,7 +64,7 @@ void distance_backward(const std::string& kind, View<const float> input, View<co
     check_same_shape(op, "input", input, "target", target);
     check_same_shape(op, "input", input, "grad_input", grad_input);
     const float grad_scale = static_cast<float>(mean_scale(op, grad_output, totals));
-    const Distance distance = kind_of(kind);
+    const Distance distance = distance_kind(kind);
     const auto& kernels = pointwise_loss_kernels();
     parallel_for_ranges(input.size(), grain, [&](std::int64_t begin, std::int64_t end) {
         kernels.distance_backward(distance, input.data + begin, target.data + begin,

@@ -1,7 +1,8 @@
-// Activations, arithmetic, sums, formats.
+// Activations, arithmetic, sums, dropout, formats.
 #include "cuda/bind/families.hpp"
 #include "cuda/ops/activation.cuh"
 #include "cuda/ops/arithmetic.cuh"
+#include "cuda/ops/dropout.cuh"
 #include "cuda/ops/reduce.cuh"
 
 namespace voxelgrad::cuda {
@@ -21,6 +22,7 @@ void define_images(pybind11::module_& m) {
     def(m, "binary_forward", binary_forward<T>, "kind"_a, "a"_a, "b"_a, "output"_a);
     def(m, "broadcast_to", broadcast_to<T>, "input"_a, "output"_a, "scale"_a);
     def(m, "fill", fill<T>, "output"_a, "value"_a);
+    def(m, "dropout", dropout<T>, "input"_a, "output"_a, "p"_a, "seed"_a);
     def(m, "reduce_sum", reduce_sum<T, T>, "input"_a, "output"_a, "scale"_a);
 }
 

@@ -64,6 +64,11 @@ void define_emulated_memory(py::module_& m) {
 #endif
 
 }  // namespace
+
+#if !defined(__CUDACC__)
+void define_faulty(py::module_& m);  // tests/cuda_emulation/faulty.cu
+#endif
+
 }  // namespace voxelgrad::cuda
 
 PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
@@ -74,7 +79,10 @@ PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
     m.def("_set_allocator", set_allocator, "function"_a);
 #if !defined(__CUDACC__)
     define_emulated_memory(m);
+    define_faulty(m);
 #endif
     define_elementwise(m);
     define_shape(m);
+    define_loss(m);
+    define_training(m);
 }

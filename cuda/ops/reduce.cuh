@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/check.hpp"
+#include "cuda/core/groups.hpp"
 #include "cuda/core/workspace.hpp"
 #include "cuda/ops/arithmetic.cuh"
 #include "ops/axis_groups.hpp"
@@ -13,12 +14,6 @@ namespace voxelgrad::cuda {
 
 constexpr int most_columns = 32;      // of a block: neighbours in memory are summed side by side
 constexpr int numbers_a_thread = 64;  // that one thread adds up at most; then partial sums follow
-
-constexpr int power_of_two_up_to(std::int64_t n, int most) {
-    int power = 1;
-    while (power < most && power < n) power *= 2;
-    return power;
-}
 
 // (outer, reduced, inner) -> (outer, segments, inner): sums of `length` of the reduced elements.
 // A block is `columns` of inner by `rows` of a segment by some segments.

@@ -87,6 +87,11 @@ class _Compiled:
                 "compile: the model has forward hooks, which a compiled step would not call; "
                 "remove them, or run the model without compile"
             )
+        if any(map(backends.is_on_device, (*arrays, *self._state()))):
+            raise NotImplementedError(
+                "compile: steps are compiled for the CPU only; on 'cuda' run the model without "
+                'compile, or move it with .to("cpu")'
+            )
         record = _Record(recorder, [array.copy() for array in arrays], self._state())
         for array in (*record.inputs, *record.state):
             recorder.declare(array)
@@ -111,6 +116,7 @@ class CompiledPrediction(_Compiled):
             ValueError: If the model refuses the input, or reads numbers that were computed by
                 Python or numpy.
             RuntimeError: If the model needs Python in between: hooks, ``item()``.
+            NotImplementedError: If model or input are on a CUDA device.
         """
         arrays = [_staged(input)]
         key = (_shapes(arrays), precision.mode.dtype)

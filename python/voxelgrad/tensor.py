@@ -138,7 +138,7 @@ class Tensor:
                 f"elements; only one element can become a number: reduce with .sum() or .mean(), "
                 f"or use .numpy()"
             )
-        number: float = self.data.item()
+        number: float = move("item", self.data, "cpu").item()
         return number
 
     def detach(self) -> Tensor:
@@ -261,7 +261,7 @@ class Tensor:
                 f"the truth of a tensor of shape {self.data.shape} is not defined; compare "
                 f".numpy() and use .any() or .all()"
             )
-        return bool(self.data.item())
+        return bool(move("bool", self.data, "cpu").item())
 
     def __float__(self) -> float:
         return float(self.item())

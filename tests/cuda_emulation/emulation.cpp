@@ -211,13 +211,17 @@ void run_block() {
     check_shared_guards();
 }
 
+// A damaged guard is mended before it is complained of, so that it is named once.
 void check_device_guards() {
     for (const auto& [data, size] : allocations) {
         for (std::size_t i = 0; i < guard_bytes; ++i) {
-            if (data[-1 - static_cast<std::ptrdiff_t>(i)] != guard)
-                complain("a write ", i + 1, " bytes before an array of ", size, " bytes");
-            if (data[size + i] != guard)
-                complain("a write ", i + 1, " bytes behind an array of ", size, " bytes");
+            unsigned char& before = data[-1 - static_cast<std::ptrdiff_t>(i)];
+            unsigned char& behind = data[size + i];
+            if (before == guard && behind == guard) continue;
+            const char* const side = before != guard ? " bytes before" : " bytes behind";
+            std::fill_n(data - guard_bytes, guard_bytes, guard);
+            std::fill_n(data + size, guard_bytes, guard);
+            complain("a write ", i + 1, side, " an array of ", size, " bytes");
         }
     }
 }

@@ -68,7 +68,9 @@ class ndarray:
     def reshape(self, *shape: Any) -> ndarray:
         return ndarray(self._view.reshape(*shape), self._memory)
 
-    def astype(self, dtype: Any) -> ndarray:
+    def astype(self, dtype: Any, order: str = "K", copy: bool = True) -> ndarray:
+        if not copy and self.dtype == dtype and self._view.flags.c_contiguous:
+            return self
         return asarray(self._view.astype(dtype))
 
     def copy(self) -> ndarray:
@@ -99,6 +101,12 @@ def empty(shape: Any, dtype: Any = np.float32) -> ndarray:
     block = (ctypes.c_ubyte * size).from_address(memory.ptr)
     view = np.frombuffer(block, np.uint8, size) if size else np.empty(0, np.uint8)
     return ndarray(view.view(kind).reshape(shape), memory)
+
+
+def zeros(shape: Any, dtype: Any = np.float32) -> ndarray:
+    output = empty(shape if isinstance(shape, tuple) else (shape,), dtype)
+    output.fill(0)
+    return output
 
 
 def asarray(array: np.ndarray) -> ndarray:

@@ -87,6 +87,13 @@ def move(owner: str, array: Any, device: str) -> Any:
     return cuda.from_host(array) if device == "cuda" else cuda.to_host(array)
 
 
+def zeros_like(array: Any) -> Any:
+    """Return an array of zeros, of the shape and dtype and on the device of ``array``."""
+    if is_on_device(array):
+        return backend_of(array).zeros(array.shape, array.dtype)
+    return np.zeros_like(array)
+
+
 def copy_into(target: Any, source: NDArray[Any]) -> None:
     """Copy a numpy array into an array of either device, converted to its dtype."""
     if is_on_device(target):

@@ -15,6 +15,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from voxelgrad.dtypes import BFLOAT16, FLOAT32
 
+# These look at numbers on the device and can report a fault there.
+_CHECKING = (
+    "cross_entropy_forward",
+    "focal_forward",
+    "dice_sums",
+    "mean_of_totals",
+    "check_probabilities",
+)
+
 
 class CudaBackend:
     """Runs the functions of a native module on the arrays of cupy.
@@ -29,6 +38,8 @@ class CudaBackend:
         self._cupy = cupy
         self._stream = cupy.cuda.get_current_stream
         native._set_allocator(self._allocate)
+        self._faults: Any = None
+        self._has_checked = False
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Any:
         """Return an uninitialised array of ``shape`` from cupy's pool.
@@ -78,9 +89,26 @@ class CudaBackend:
         return output
 
     def to_host(self, array: Any) -> NDArray[Any]:
-        """Return a copy of a device's array as a numpy array, once all before it is computed."""
+        """Return a copy of a device's array as a numpy array, once all before it is computed.
+
+        Raises:
+            ValueError: If a loss before it met a label that is no class, or the like.
+        """
         host: NDArray[Any] = self._cupy.asnumpy(array)
+        self._raise_fault()
         return host
+
+    def resample_linear(
+        self, image: Any, output: Any, matrix: Any, offset: Any, *rest: Any
+    ) -> None:
+        """Run the native function; matrix and offset are numpy's: kernels take them by value."""
+        self._call("resample_linear", image, output, matrix.ravel(), offset, *rest)
+
+    def resample_nearest(
+        self, mask: Any, output: Any, matrix: Any, offset: Any, *rest: Any
+    ) -> None:
+        """Run the native function; matrix and offset are numpy's: kernels take them by value."""
+        self._call("resample_nearest", mask, output, matrix.ravel(), offset, *rest)
 
     def memory_statistics(self) -> dict[str, int]:
         """Return bytes of cupy's pool: ``in_use`` by arrays, and ``cached`` for later ones."""
@@ -89,8 +117,17 @@ class CudaBackend:
         return {"in_use": used, "cached": int(pool.total_bytes()) - used}
 
     def synchronize(self) -> None:
-        """Wait until everything on the current stream has been computed."""
+        """Wait until everything on the current stream has been computed; raises as ``to_host``."""
         self._stream().synchronize()
+        self._raise_fault()
+
+    def squared_norm(self, arrays: Sequence[Any]) -> float:
+        """Return the sum of the squares of all elements; waits for them."""
+        return float(self._square_totals(arrays)[0])
+
+    def all_finite(self, array: Any) -> bool:
+        """Return whether no element is infinite or NaN; waits for them."""
+        return not self._square_totals([array])[1]
 
     def offers(self, name: str) -> bool:
         """Return whether there is a function of this name."""
@@ -110,13 +147,46 @@ class CudaBackend:
                 f"{name}: the CUDA backend does not have this function yet; move the tensors to "
                 f'the CPU with .to("cpu")'
             )
-        stream = self._stream
+        if name in _CHECKING:
+            return self._checked(name, native)
 
         def call(*arguments: Any, **named: Any) -> Any:
-            return native(stream().ptr, *arguments, **named)
+            return native(self._stream().ptr, *arguments, **named)
 
         setattr(self, name, call)
         return call
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        """Run a native function whose name a method has."""
+        getattr(self._native, name)(self._stream().ptr, *arguments)
+
+    def _checked(self, name: str, native: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a native function that may report a fault; the first call makes room for one."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self._faults is None:
+                self._faults = self._cupy.zeros(self._native._fault_bytes, np.uint8)
+                self._native._set_fault_buffer(self._faults.data.ptr)
+            self._has_checked = True
+            return native(self._stream().ptr, *arguments, **named)
+
+        setattr(self, name, call)
+        return call
+
+    def _raise_fault(self) -> None:
+        """Raise what the device has reported since this was last called, if anything."""
+        if not self._has_checked:
+            return
+        self._has_checked = False
+        fault = self._native._describe_fault(self._cupy.asnumpy(self._faults).tobytes())
+        if fault:
+            self._faults.fill(0)
+            raise ValueError(fault)
+
+    def _square_totals(self, arrays: Sequence[Any]) -> NDArray[Any]:
+        totals = self.empty((2,), np.float64)
+        self.square_totals(arrays, totals)
+        return self.to_host(totals)
 
     def _allocate(self, size: int) -> Any:
         """Give the native functions memory for themselves."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from voxelgrad.backends import constant
+from voxelgrad.backends import constant, device_of, is_on_device, move
 from voxelgrad.tensor import Array, Tensor
 
 Shape = tuple[int, ...]
@@ -140,26 +140,42 @@ def _short(values: Shape) -> str:
     return str(values[0]) if len(set(values)) == 1 else str(values)
 
 
-def as_labels(op: str, labels: Any, logits_shape: Shape) -> Array:
-    """Return ``labels`` as a contiguous int64 array that fits logits ``(N, *spatial, K)``.
+def check_same_device(op: str, logits: Array, name: str, array: Array) -> None:
+    """Raise ``TypeError`` unless ``array`` lies where the logits lie."""
+    device = device_of(logits)
+    if device_of(array) != device:
+        raise TypeError(
+            f"{op}: logits are on {device!r} but {name} on {device_of(array)!r}; all must be on "
+            f'one device, so move {name} with .to("{device}")'
+        )
+
+
+def as_labels(op: str, labels: Any, logits: Array) -> Array:
+    """Return ``labels`` as a contiguous int64 array that fits ``logits`` ``(N, *spatial, K)``.
 
     Raises:
-        TypeError: If they are not integers.
+        TypeError: If they are not integers, or lie on another device.
         ValueError: If the shapes do not fit, or there is nothing to compute a loss from.
     """
-    array = labels.data if isinstance(labels, Tensor) else np.asarray(labels)
+    array = labels.data if isinstance(labels, Tensor) else labels
+    if not is_on_device(array):
+        array = np.asarray(array)
     if array.dtype.kind not in "iub":
         raise TypeError(
             f"{op}: labels have dtype {array.dtype}; they must be integers, class numbers from 0: "
             f"convert them with .astype(np.int64)"
         )
-    if len(logits_shape) < 2 or array.shape != logits_shape[:-1]:
+    shape = logits.shape
+    if len(shape) < 2 or array.shape != shape[:-1]:
         raise ValueError(
-            f"{op}: logits have shape {logits_shape} but labels have shape {array.shape}; logits "
+            f"{op}: logits have shape {shape} but labels have shape {array.shape}; logits "
             f"must be (N, *spatial, K) and labels (N, *spatial)"
         )
-    if 0 in logits_shape:
-        raise ValueError(f"{op}: logits have shape {logits_shape}; a loss of nothing is undefined")
+    if 0 in shape:
+        raise ValueError(f"{op}: logits have shape {shape}; a loss of nothing is undefined")
+    check_same_device(op, logits, "labels", array)
+    if is_on_device(array):
+        return array.astype(np.int64, order="C", copy=False)
     return np.ascontiguousarray(array, np.int64)
 
 
@@ -171,7 +187,9 @@ def as_class_weight(op: str, class_weight: Any, logits: Array) -> Array | None:
     """
     if class_weight is None:
         return None
-    weights = as_tensor(op, "class_weight", class_weight).data.astype(logits.dtype)
+    weights = as_tensor(op, "class_weight", class_weight).data
+    # A few numbers: they are looked at on the host and copied to where the logits are.
+    weights = move(op, weights, "cpu").astype(logits.dtype)
     if weights.shape != logits.shape[-1:]:
         raise ValueError(
             f"{op}: class_weight has shape {weights.shape}, but logits have {logits.shape[-1]} "
@@ -181,4 +199,7 @@ def as_class_weight(op: str, class_weight: Any, logits: Array) -> Array | None:
         raise ValueError(
             f"{op}: class_weight is {weights.tolist()}; weights must be finite and 0 or greater"
         )
+    if is_on_device(logits):
+        moved: Array = move(op, weights, "cuda")
+        return moved
     return constant(weights)

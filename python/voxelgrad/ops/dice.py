@@ -31,7 +31,7 @@ class Dice(Function):
         self.ignore_index = ignore_index
 
     def check(self, probabilities: Array) -> None:
-        self.labels = as_labels(self.op, self.labels, probabilities.shape)
+        self.labels = as_labels(self.op, self.labels, probabilities)
         if probabilities.shape[-1] < 2 and not self.include_background:
             raise ValueError(
                 f"dice_loss: logits have shape {probabilities.shape}, so a single class, which "

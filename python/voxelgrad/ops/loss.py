@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from voxelgrad.ops._arguments import as_class_weight, as_labels, as_tensor
+from voxelgrad.ops._arguments import as_class_weight, as_labels, as_tensor, check_same_device
 from voxelgrad.ops.cast import Widened
 from voxelgrad.tensor import Array, Tensor
 
@@ -41,7 +41,7 @@ class CrossEntropy(_MeanLoss):
         self.ignore_index = ignore_index
 
     def check(self, logits: Array) -> None:
-        self.labels = as_labels(self.op, self.labels, logits.shape)
+        self.labels = as_labels(self.op, self.labels, logits)
         self.class_weight = as_class_weight(self.op, self.class_weight, logits)
 
     def forward(self, logits: Array) -> Array:
@@ -84,7 +84,7 @@ class Focal(_MeanLoss):
         self.ignore_index = ignore_index
 
     def check(self, logits: Array) -> None:
-        self.labels = as_labels(self.op, self.labels, logits.shape)
+        self.labels = as_labels(self.op, self.labels, logits)
         self.class_weight = as_class_weight(self.op, self.class_weight, logits)
 
     def forward(self, logits: Array) -> Array:
@@ -131,6 +131,7 @@ class BinaryCrossEntropy(_MeanLoss):
                 f"{self.op}: logits have shape {logits.shape} but targets have shape "
                 f"{targets.shape}; they must be equal and hold at least one element"
             )
+        check_same_device(self.op, logits, "targets", targets)
         self.targets = targets.astype(logits.dtype, copy=False)
 
     def forward(self, logits: Array) -> Array:

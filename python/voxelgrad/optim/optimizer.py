@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from voxelgrad.backends import copy_into, device_of, move, zeros_like
 from voxelgrad.tensor import Tensor
 
 Array = NDArray[Any]
@@ -56,6 +57,7 @@ class Optimizer:
 
         Raises:
             ValueError: If no parameter has one.
+            TypeError: If the parameters were moved to another device since the optimizer was made.
         """
         active = [i for i, parameter in enumerate(self.params) if parameter.grad is not None]
         if not active:
@@ -63,6 +65,7 @@ class Optimizer:
                 f"{type(self).__name__}.step: no parameter has a gradient; call backward() on the "
                 "loss first"
             )
+        self._check_device(active)
         for index in active:
             self.step_counts[index] += 1
         self._update(active)
@@ -80,7 +83,7 @@ class Optimizer:
             which JSON can hold, and ``arrays``: name -> copy of an array, such as "momentum.0".
         """
         arrays = {
-            f"{name}.{index}": array.copy()
+            f"{name}.{index}": move("state_dict", array, "cpu").copy()
             for name, group in self._state.items()
             for index, array in enumerate(group)
         }
@@ -124,7 +127,7 @@ class Optimizer:
         for name in self.setting_names:
             setattr(self, name, settings[name])
         for name, target in targets.items():
-            np.copyto(target, arrays[name])
+            copy_into(target, np.asarray(arrays[name]))
         self.step_counts = step_counts
 
     def __repr__(self) -> str:
@@ -133,8 +136,17 @@ class Optimizer:
         return f"{type(self).__name__}({len(self.params)} parameters, {settings})"
 
     def _make_state(self, name: str) -> list[Array]:
-        self._state[name] = [np.zeros_like(parameter.data) for parameter in self.params]
+        self._state[name] = [zeros_like(parameter.data) for parameter in self.params]
         return self._state[name]
+
+    def _check_device(self, active: list[int]) -> None:
+        for group in self._state.values():
+            here, state = device_of(self.params[active[0]].data), device_of(group[active[0]])
+            if here != state:
+                raise TypeError(
+                    f"{type(self).__name__}: the parameters are on {here!r} but its state on "
+                    f"{state!r}; make the optimizer after model.to({here!r}), and load its state"
+                )
 
     def _update(self, active: list[int]) -> None:
         raise NotImplementedError
