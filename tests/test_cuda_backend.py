@@ -274,6 +274,19 @@ def test_it_is_said_why_cuda_is_not_available(
         assert cuda_module.problem() == ""
 
 
+@pytest.mark.parametrize(
+    "loss",
+    ["cross_entropy", "focal_loss", "dice_loss", "binary_cross_entropy_with_logits", "mse_loss"],
+)
+def test_nan_among_the_scores_is_nan_in_the_loss(loss: str) -> None:
+    scores = np.zeros((4, 3), np.float32)
+    scores[2, 1] = np.nan
+    wide = loss in ("binary_cross_entropy_with_logits", "mse_loss")
+    target = np.zeros((4, 3), np.float32) if wide else np.array([0, 1, 1, 2])
+    result = getattr(vg.ops, loss)(vg.Tensor(scores).to("cuda"), vg.Tensor(target).to("cuda"))
+    assert np.isnan(result.item())
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (4, 5, 3)])
 @pytest.mark.parametrize("bends", [False, True])
 def test_augmentation_does_what_the_cpu_does(shape: tuple[int, ...], bends: bool) -> None:

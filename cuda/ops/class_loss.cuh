@@ -68,7 +68,8 @@ struct OwnClass {
     float log_p, miss;  // miss is 1 - p without cancellation
 
     __device__ OwnClass(float score, const RowScale& scale) {
-        log_p = fminf((score - scale.shift) - logf(scale.total), 0.0f);
+        const float exact = (score - scale.shift) - logf(scale.total);
+        log_p = exact > 0.0f ? 0.0f : exact;  // rounding may lift it; NaN stays NaN
         miss = -expm1f(log_p);
     }
     // d loss / d log p. The product with the power tends to 0 with `miss`, where the power alone
