@@ -242,4 +242,7 @@ DRAWN: dict[str, Cases] = {
     **LOSSES,
 }
 
-NOT_DRAWN = {"cast": "has no arithmetic: test_precision.py compares every rounding bit for bit"}
+NOT_DRAWN = {
+    "cast": "has no arithmetic: test_precision.py compares every rounding bit for bit",
+    "to_device": "copies: test_cuda_backend.py goes there and back",
+}

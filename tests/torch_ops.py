@@ -24,6 +24,7 @@ NOT_IN_TORCH = {
     "dropout": "its mask comes from a generator of our own",
     "cast": "has no op case: it changes the number format, which test_precision.py compares",
     "resample": "has no op case of its own: cubic and antialiased interpolation runs on it",
+    "to_device": "has no op case: test_cuda_backend.py goes there and back",
 }
 
 
