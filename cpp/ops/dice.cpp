@@ -73,9 +73,10 @@ void dice_score(View<const double> sums, View<double> dice, View<double> denomin
                 for (int i = 0; i < 3; ++i) sum[i] += sums.data[(n * classes + k) * 3 + i];
             const double below = sum[1] + sum[2] + smooth;
             // Where nothing is counted and nothing smooths, prediction and label agree perfectly.
-            const double score = below > 0.0 ? (2.0 * sum[0] + smooth) / below : 1.0;
+            // NaN stays NaN.
+            const double score = below <= 0.0 ? 1.0 : (2.0 * sum[0] + smooth) / below;
             dice.data[row * classes + k] = score;
-            denominator.data[row * classes + k] = below > 0.0 ? below : 1.0;
+            denominator.data[row * classes + k] = below <= 0.0 ? 1.0 : below;
             if (k >= first) total += score;
         }
     const double count = static_cast<double>(rows * (classes - first));

@@ -115,8 +115,8 @@ static __global__ void dice_score_kernel(DiceScores all, const double* sums, dou
             for (int j = 0; j < 3; ++j) sum[j] += sums[(n * all.classes + k) * 3 + j];
         const double below = sum[1] + sum[2] + all.smooth;
         // Where nothing is counted and nothing smooths, prediction and label agree perfectly.
-        dice[i] = below > 0.0 ? (2.0 * sum[0] + all.smooth) / below : 1.0;
-        denominator[i] = below > 0.0 ? below : 1.0;
+        dice[i] = below <= 0.0 ? 1.0 : (2.0 * sum[0] + all.smooth) / below;  // NaN stays NaN
+        denominator[i] = below <= 0.0 ? 1.0 : below;
         if (k >= all.first) total += dice[i];
     }
     const double score = block_sum(total);

@@ -290,8 +290,8 @@ def dice_score(
         )
     below = predicted + labelled + smooth
     # Where nothing is counted and nothing smooths, prediction and label agree perfectly.
-    denominator[...] = np.where(below > 0.0, below, 1.0)
-    dice[...] = np.where(below > 0.0, (2.0 * intersection + smooth) / denominator, 1.0)
+    denominator[...] = np.where(below <= 0.0, 1.0, below)  # NaN stays NaN
+    dice[...] = np.where(below <= 0.0, 1.0, (2.0 * intersection + smooth) / denominator)
     output[...] = 1.0 - dice[:, 0 if include_background else 1 :].mean()
 
 
