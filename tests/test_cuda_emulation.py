@@ -26,6 +26,9 @@ OPS = (
     *("concat", "pad", "crop", "getitem", "reshape", "transpose", "dropout"),
     *("softmax", "log_softmax", "cross_entropy", "focal_loss", "dice_loss", "dice_ce_loss"),
     *("binary_cross_entropy_with_logits", "mse_loss", "l1_loss"),
+    *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    *("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"),
+    *("global_avg_pool", "global_max_pool", "interpolate"),
 )
 
 CUDA_CASES = [case for case in CASES if case.op in OPS]

@@ -9,15 +9,10 @@
 
 #include <cstdint>
 
+#include "core/window_tap.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace voxelgrad {
-
-struct WindowTap {
-    std::int64_t offset;  // to the first channel of the source pixel, in elements
-    std::int32_t place;   // position in a pooling window
-    float weight;
-};
 
 // What the lists of the columns look like, as far as kernels make use of it.
 enum class WindowColumns {

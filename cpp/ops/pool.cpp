@@ -1,10 +1,10 @@
 #include "ops/pool.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "core/check.hpp"
+#include "ops/pool_axes.hpp"
 #include "ops/window.hpp"
 
 namespace voxelgrad {
@@ -12,74 +12,26 @@ namespace {
 
 using std::int64_t;
 
-struct PoolSettings {
-    const char* op;
-    const Dims &kernel_size, &stride, &padding;
-};
-
-// The windows of a pool along one axis. place_step: of neighbours in the window, row-major.
-WindowAxis pool_axis(const PoolSettings& pool, int axis, int64_t input, int64_t output,
-                     int64_t place_step, bool count_include_pad) {
-    const int64_t kernel = pool.kernel_size[axis], stride = pool.stride[axis];
-    const int64_t padding = pool.padding[axis];
-    check(kernel > 0 && stride > 0 && padding >= 0 && padding < kernel, pool.op,
-          ": kernel_size, stride and padding are ", kernel, ", ", stride, " and ", padding,
-          " along spatial axis ", axis, "; padding must be less than kernel_size");
-    check(output == 0 || (output - 1) * stride - padding < input, pool.op, ": window ", output - 1,
-          " along spatial axis ", axis, " begins outside an input of length ", input);
-    WindowAxis table{input, {0}, {}};
-    for (int64_t o = 0; o < output; ++o) {
-        const int64_t first = o * stride - padding;
-        const int64_t begin = std::max<int64_t>(first, 0), end = std::min(first + kernel, input);
-        const float weight = 1.0f / static_cast<float>(count_include_pad ? kernel : end - begin);
-        for (int64_t i = begin; i < end; ++i) table.add(i, (i - first) * place_step, weight);
+WindowAxis table_of(const PoolAxis& pool, bool count_include_pad) {
+    WindowAxis table{pool.input, {0}, {}};
+    for (int64_t o = 0; o < pool.output; ++o) {
+        const int64_t first = pool.first(o), begin = std::max<int64_t>(first, 0);
+        const int64_t end = std::min(first + pool.kernel, pool.input);
+        const float weight =
+            1.0f / static_cast<float>(count_include_pad ? pool.kernel : end - begin);
+        for (int64_t i = begin; i < end; ++i) table.add(i, (i - first) * pool.place_step, weight);
         table.finish_target();
     }
     return table;
 }
 
-int64_t window_places(const Dims& kernel_size) {
-    int64_t places = 1;
-    for (int a = 0; a < kernel_size.rank; ++a) places *= kernel_size[a];
-    return places;
-}
-
-// The tables of all spatial axes from the input's and the output's shape.
 template <class Input, class Output>
-std::vector<WindowAxis> pool_axes(const PoolSettings& pool, const View<Input>& input,
-                                  const View<Output>& output, bool count_include_pad) {
-    check_window_images(pool.op, input, output);
-    const int rank = input.rank - 2;
-    check(pool.kernel_size.rank == rank && pool.stride.rank == rank && pool.padding.rank == rank,
-          pool.op, ": kernel_size, stride and padding must have ", rank, " entries each");
-    std::vector<WindowAxis> axes;
-    int64_t place_step = window_places(pool.kernel_size);
-    for (int a = 0; a < rank; ++a) {
-        place_step /= std::max<int64_t>(1, pool.kernel_size[a]);
-        axes.push_back(
-            pool_axis(pool, a, input[a + 1], output[a + 1], place_step, count_include_pad));
-    }
-    return axes;
-}
-
-template <class Input, class Output>
-std::vector<WindowAxis> adaptive_axes(const char* op, const View<Input>& input,
-                                      const View<Output>& output) {
-    check_window_images(op, input, output);
-    std::vector<WindowAxis> axes;
-    for (int a = 1; a < input.rank - 1; ++a) {
-        const int64_t m = input[a], n = output[a];
-        check(m > 0, op, ": spatial axis ", a - 1, " of the input is empty");
-        WindowAxis table{m, {0}, {}};
-        for (int64_t i = 0; i < n; ++i) {
-            const int64_t begin = i * m / n, end = ((i + 1) * m + n - 1) / n;
-            const float weight = 1.0f / static_cast<float>(end - begin);
-            for (int64_t s = begin; s < end; ++s) table.add(s, 0, weight);
-            table.finish_target();
-        }
-        axes.push_back(std::move(table));
-    }
-    return axes;
+std::vector<WindowAxis> pool_tables(const PoolSettings& pool, const View<Input>& input,
+                                    const View<Output>& output, bool count_include_pad) {
+    std::vector<WindowAxis> tables;
+    for (const PoolAxis& axis : pool_axes(pool, input, output))
+        tables.push_back(table_of(axis, count_include_pad));
+    return tables;
 }
 
 template <class T, class Index>
@@ -90,13 +42,6 @@ const MaxKernels<T, Index>& max_kernels() {
         return window_kernels<T>().max_large;
 }
 
-template <class Index>
-void check_indices(const char* op, const Dims& kernel_size) {
-    const int64_t most = static_cast<int64_t>(std::numeric_limits<Index>::max()) + 1;
-    check(window_places(kernel_size) <= most, op, ": windows of ", window_places(kernel_size),
-          " places need int32 indices");
-}
-
 }  // namespace
 
 template <class T, class Index>
@@ -105,7 +50,7 @@ void max_pool_forward(View<const T> input, View<T> output, View<Index> indices,
     constexpr const char* op = "max_pool_forward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "output", output);
-    auto axes = pool_axes({op, kernel_size, stride, padding}, input, output, true);
+    auto axes = pool_tables({op, kernel_size, stride, padding}, input, output, true);
     const WindowPlan plan(input[0], std::move(axes), input.last());
     const auto& kernels = max_kernels<T, Index>();
     plan.for_rows(output.data, [&](const WindowRow& row, int64_t first) {
@@ -119,7 +64,7 @@ void max_pool_backward(View<const T> grad_output, View<const Index> indices, Vie
     constexpr const char* op = "max_pool_backward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "grad_output", grad_output);
-    auto axes = pool_axes({op, kernel_size, stride, padding}, grad_input, grad_output, true);
+    auto axes = pool_tables({op, kernel_size, stride, padding}, grad_input, grad_output, true);
     const WindowPlan plan(grad_input[0], transposed(std::move(axes)), grad_input.last());
     const auto& kernels = max_kernels<T, Index>();
     plan.for_rows(grad_input.data, [&](const WindowRow& row, int64_t first) {
@@ -131,7 +76,7 @@ template <class T>
 void avg_pool_forward(View<const T> input, View<T> output, const Dims& kernel_size,
                       const Dims& stride, const Dims& padding, bool count_include_pad) {
     const PoolSettings pool{"avg_pool_forward", kernel_size, stride, padding};
-    auto axes = pool_axes(pool, input, output, count_include_pad);
+    auto axes = pool_tables(pool, input, output, count_include_pad);
     window_sum({input[0], std::move(axes), input.last()}, input.data, output.data);
 }
 
@@ -139,7 +84,7 @@ template <class T>
 void avg_pool_backward(View<const T> grad_output, View<T> grad_input, const Dims& kernel_size,
                        const Dims& stride, const Dims& padding, bool count_include_pad) {
     const PoolSettings pool{"avg_pool_backward", kernel_size, stride, padding};
-    auto axes = transposed(pool_axes(pool, grad_input, grad_output, count_include_pad));
+    auto axes = transposed(pool_tables(pool, grad_input, grad_output, count_include_pad));
     window_sum({grad_input[0], std::move(axes), grad_input.last()}, grad_output.data,
                grad_input.data);
 }

@@ -6,32 +6,6 @@
 
 namespace voxelgrad {
 
-void WindowAxis::add(std::int64_t position, std::int64_t place, float weight) {
-    taps.push_back({position, static_cast<std::int32_t>(place), weight});
-}
-
-void WindowAxis::finish_target() { start.push_back(static_cast<std::int32_t>(taps.size())); }
-
-WindowAxis transposed(const WindowAxis& axis) {
-    std::vector<std::vector<WindowTap>> users(static_cast<std::size_t>(axis.source));
-    for (std::int64_t target = 0; target < axis.target(); ++target)
-        for (std::int32_t t = axis.start[target]; t < axis.start[target + 1]; ++t) {
-            const WindowTap& tap = axis.taps[t];
-            users[tap.offset].push_back({target, tap.place, tap.weight});
-        }
-    WindowAxis result{axis.target(), {0}, {}};
-    for (const std::vector<WindowTap>& taps : users) {
-        result.taps.insert(result.taps.end(), taps.begin(), taps.end());
-        result.finish_target();
-    }
-    return result;
-}
-
-std::vector<WindowAxis> transposed(std::vector<WindowAxis> axes) {
-    for (WindowAxis& axis : axes) axis = transposed(axis);
-    return axes;
-}
-
 namespace {
 
 // Whether the taps of all targets, `first` to `first + count` of each, follow one rule: their

@@ -7,38 +7,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "core/streaming.hpp"
-#include "core/view.hpp"
 #include "kernels/window.hpp"
+#include "ops/window_axis.hpp"
 
 namespace voxelgrad {
-
-constexpr int window_axes = 3;  // shorter images have leading axes of length 1
-
-// Until a plan is made of it, a tap's offset is a position along the source axis.
-struct WindowAxis {
-    std::int64_t source = 1;
-    std::vector<std::int32_t> start = {0};
-    std::vector<WindowTap> taps = {};
-
-    std::int64_t target() const { return static_cast<std::int64_t>(start.size()) - 1; }
-    void add(std::int64_t position, std::int64_t place, float weight);
-    void finish_target();  // after its taps have been added
-};
-
-// Source and target change roles: every source position lists the targets that use it, in order.
-WindowAxis transposed(const WindowAxis& axis);
-std::vector<WindowAxis> transposed(std::vector<WindowAxis> axes);
-
-template <class Small, class Large>
-void check_window_images(const char* op, const View<Small>& small, const View<Large>& large) {
-    check(small.rank >= 3 && small.rank <= window_axes + 2 && small.rank == large.rank &&
-              small[0] == large[0] && small.last() == large.last(),
-          op, ": the images ", small, " and ", large,
-          " must both be (N, *spatial, C) with 1 to 3 spatial axes");
-}
 
 class WindowPlan {
  public:

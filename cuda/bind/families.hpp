@@ -14,6 +14,7 @@ void define_elementwise(pybind11::module_& m);
 void define_shape(pybind11::module_& m);
 void define_loss(pybind11::module_& m);
 void define_training(pybind11::module_& m);
+void define_window(pybind11::module_& m);
 
 // Python gives the stream as an address. The GIL stays: a launch takes a few microseconds, and
 // workspaces are taken from cupy's pool.

@@ -85,4 +85,5 @@ PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
     define_shape(m);
     define_loss(m);
     define_training(m);
+    define_window(m);
 }
