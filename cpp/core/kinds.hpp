@@ -22,4 +22,7 @@ enum class Binary { add, sub, mul, div, maximum, minimum };
 
 enum class Distance { mse, l1 };
 
+// What follows a norm in the same pass.
+enum class NormActivation { identity, relu, leaky_relu };
+
 }  // namespace voxelgrad

@@ -7,11 +7,10 @@
 
 #include <cstdint>
 
+#include "core/kinds.hpp"
 #include "kernels/dispatch.hpp"
 
 namespace voxelgrad {
-
-enum class NormActivation { identity, relu, leaky_relu };
 
 // y = activation((x - mean[c]) * scale[c] + shift[c]). alpha: slope of leaky_relu.
 struct NormMap {

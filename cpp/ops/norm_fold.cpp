@@ -1,36 +1,20 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/check.hpp"
 #include "core/parallel_for.hpp"
 #include "ops/norm.hpp"
+#include "ops/norm_problem.hpp"
 
 namespace voxelgrad {
-namespace {
-
-template <class View>
-void check_channels(const char* op, const char* name, const View& view, std::int64_t channels) {
-    check(view.rank == 1 && view[0] == channels, op, ": ", name, ' ', view, " must have shape (",
-          channels, ")");
-}
-
-}  // namespace
 
 void batch_norm_fold(View<const float> weight, OptionalView<const float> bias,
                      OptionalView<const float> norm_weight, OptionalView<const float> norm_bias,
                      View<const float> mean, View<const float> variance, View<float> folded_weight,
                      View<float> folded_bias, double eps) {
     constexpr const char* op = "batch_norm_fold";
-    check(weight.rank >= 2 && weight.size() > 0, op, ": weight ", weight,
-          " must be (out_channels, ...) and not empty");
+    check_fold(op, weight, bias, norm_weight, norm_bias, mean, variance, folded_weight,
+               folded_bias);
     const std::int64_t channels = weight[0];
-    check_same_shape(op, "weight", weight, "folded_weight", folded_weight);
-    if (bias) check_channels(op, "bias", bias, channels);
-    if (norm_weight) check_channels(op, "norm_weight", norm_weight, channels);
-    if (norm_bias) check_channels(op, "norm_bias", norm_bias, channels);
-    check_channels(op, "mean", mean, channels);
-    check_channels(op, "variance", variance, channels);
-    check_channels(op, "folded_bias", folded_bias, channels);
     const std::int64_t fan_in = weight.count(1, weight.rank);
     const std::int64_t grain = std::max<std::int64_t>(1, (std::int64_t{1} << 15) / fan_in);
     parallel_for_ranges(channels, grain, [&](std::int64_t begin, std::int64_t end) {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/check.hpp"
 #include "ops/norm.hpp"
+#include "ops/norm_problem.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -19,10 +19,8 @@ void batch_norm_update(View<const float> mean, View<const float> invstd,
                        View<Statistic> running_mean, View<Statistic> running_var,
                        std::int64_t count, double momentum, double eps) {
     constexpr const char* op = "batch_norm_update";
-    check_same_shape(op, "invstd", invstd, "mean", mean);
-    check_same_shape(op, "running_mean", running_mean, "mean", mean);
-    check_same_shape(op, "running_var", running_var, "mean", mean);
-    check(count > 1, op, ": count is ", count, "; a variance needs at least 2 values");
+    check_statistics(op, mean, invstd, running_mean, running_var);
+    check_count(op, count);
     const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
     for (std::int64_t c = 0; c < mean.size(); ++c) {
         const double inverse = invstd.data[c];
@@ -36,9 +34,7 @@ template <class Statistic>
 void batch_norm_statistics(View<const Statistic> running_mean, View<const Statistic> running_var,
                            View<float> mean, View<float> invstd, double eps) {
     constexpr const char* op = "batch_norm_statistics";
-    check_same_shape(op, "running_mean", running_mean, "mean", mean);
-    check_same_shape(op, "running_var", running_var, "mean", mean);
-    check_same_shape(op, "invstd", invstd, "mean", mean);
+    check_statistics(op, mean, invstd, running_mean, running_var);
     for (std::int64_t c = 0; c < mean.size(); ++c) {
         const double variance = running_var.data[c];
         mean.data[c] = static_cast<float>(running_mean.data[c]);

@@ -5,7 +5,6 @@
 #include <utility>
 
 namespace voxelgrad {
-
 namespace {
 
 // Whether the taps of all targets, `first` to `first + count` of each, follow one rule: their

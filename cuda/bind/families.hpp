@@ -11,6 +11,7 @@
 namespace voxelgrad::cuda {
 
 void define_elementwise(pybind11::module_& m);
+void define_norm(pybind11::module_& m);
 void define_shape(pybind11::module_& m);
 void define_loss(pybind11::module_& m);
 void define_training(pybind11::module_& m);

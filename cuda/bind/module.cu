@@ -82,6 +82,7 @@ PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
     define_faulty(m);
 #endif
     define_elementwise(m);
+    define_norm(m);
     define_shape(m);
     define_loss(m);
     define_training(m);

@@ -29,4 +29,17 @@ bool packs_fit(std::int64_t length, Pointers... pointers) {
     return length % full_width<T> == 0 && all_aligned(pointers...);
 }
 
+template <int width, class T>
+__device__ Pack<T, width> load_pack(const T* from) {
+    return *reinterpret_cast<const Pack<T, width>*>(from);
+}
+
+template <int width, class T>
+__device__ void store_rounded(const float (&values)[width], T* to) {
+    Pack<T, width> pack;
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i) pack.value[i] = rounded_to<T>(values[i]);
+    *reinterpret_cast<Pack<T, width>*>(to) = pack;
+}
+
 }  // namespace voxelgrad::cuda

@@ -17,7 +17,7 @@ struct UploadedWords {
     std::uint32_t word[most];
 };
 
-__global__ inline void upload_kernel(UploadedWords words, int count, std::uint32_t* target) {
+static __global__ void upload_kernel(UploadedWords words, int count, std::uint32_t* target) {
     const int thread = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (thread < count) target[thread] = words.word[thread];
 }

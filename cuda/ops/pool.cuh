@@ -1,6 +1,8 @@
 // Pooling; semantics as in cpp/ops/pool.hpp. How threads map: window.cuh.
 #pragma once
 
+#include <climits>
+
 #include "cuda/ops/window.cuh"
 
 namespace voxelgrad::cuda {
@@ -9,43 +11,91 @@ namespace voxelgrad::cuda {
 template <int width, class T, class Index>
 __global__ void max_forward_kernel(Windows<PoolForward> windows, std::int64_t packs,
                                    const T* source, T* target, Index* indices) {
-    for_window_packs<width>(windows, packs, [&](const WindowPlace& place, std::int64_t at) {
-        Pack<T, width> best;
-        Pack<Index, width> where;
-        bool is_first = true;
-        for_taps(windows, place, [&](std::int64_t offset, int tap, float) {
-            const Pack<T, width> pixel = load_pack<width>(source + offset);
-            VOXELGRAD_UNROLL
-            for (int i = 0; i < width; ++i) {
-                const float value = to_float(pixel.value[i]), held = to_float(best.value[i]);
-                // The value is greater or NaN, and no NaN came before.
-                if (is_first || (!(value <= held) && held == held)) {
-                    best.value[i] = pixel.value[i];
-                    where.value[i] = static_cast<Index>(tap);
+    for_window_packs<width>(
+        windows, packs, [&](const WindowTaps<PoolForward>& taps, std::int64_t at) {
+            Pack<T, width> best;
+            Pack<Index, width> where;
+            bool is_first = true;
+            taps.for_all([&](std::int64_t offset, int tap, float) {
+                const Pack<T, width> pixel = load_pack<width>(source + offset);
+                VOXELGRAD_UNROLL
+                for (int i = 0; i < width; ++i) {
+                    const float value = to_float(pixel.value[i]), held = to_float(best.value[i]);
+                    // The value is greater or NaN, and no NaN came before.
+                    if (is_first || (!(value <= held) && held == held)) {
+                        best.value[i] = pixel.value[i];
+                        where.value[i] = static_cast<Index>(tap);
+                    }
                 }
-            }
-            is_first = false;
+                is_first = false;
+            });
+            *reinterpret_cast<Pack<T, width>*>(target + at) = best;
+            *reinterpret_cast<Pack<Index, width>*>(indices + at) = where;
         });
-        *reinterpret_cast<Pack<T, width>*>(target + at) = best;
-        *reinterpret_cast<Pack<Index, width>*>(indices + at) = where;
-    });
+}
+
+// A maximum among some of a window's taps.
+struct Maximum {
+    float value;
+    int place;
+
+    __device__ bool is_nan() const { return value != value; }
+    __device__ bool beats(const Maximum& other) const {
+        if (is_nan() != other.is_nan()) return is_nan();
+        if (is_nan() || value == other.value) return place < other.place;
+        return value > other.value;
+    }
+};
+
+// The same by a team for each pack, whose members take every size-th tap.
+template <int width, class T, class Index>
+__global__ void wide_max_forward_kernel(Teams teams, Windows<PoolForward> windows, const T* source,
+                                        T* target, Index* indices) {
+    VOXELGRAD_SHARED(memory, Maximum[block_threads]);
+    const std::int64_t pack = teams.job();
+    const bool exists = pack < teams.jobs;
+    Maximum best[width];
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i) best[i] = {-INFINITY, INT_MAX};
+    if (exists) {
+        const WindowPlace place = place_of_pack<width>(windows, pack);
+        WindowTaps<PoolForward>(windows, place)
+            .for_some(teams.member(), teams.size, [&](std::int64_t offset, int tap, float) {
+                const Pack<T, width> pixel = load_pack<width>(source + offset);
+                VOXELGRAD_UNROLL
+                for (int i = 0; i < width; ++i) {
+                    const Maximum found{to_float(pixel.value[i]), tap};
+                    if (found.beats(best[i])) best[i] = found;
+                }
+            });
+    }
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i) {
+        best[i] = teams.combine(
+            memory, best[i], [](const Maximum& a, const Maximum& b) { return b.beats(a) ? b : a; });
+        if (!exists || teams.member() != 0) continue;
+        target[pack * width + i] = rounded_to<T>(best[i].value);
+        indices[pack * width + i] = static_cast<Index>(best[i].place);
+    }
 }
 
 // Every pixel sums the gradients of the windows whose maximum it was.
 template <int width, class T, class Index>
 __global__ void max_backward_kernel(Windows<PoolBackward> windows, std::int64_t packs,
                                     const T* source, const Index* indices, T* target) {
-    for_window_packs<width>(windows, packs, [&](const WindowPlace& place, std::int64_t at) {
-        float total[width] = {};
-        for_taps(windows, place, [&](std::int64_t offset, int tap, float) {
-            const Pack<Index, width> where = load_pack<width>(indices + offset);
-            const Pack<T, width> grad = load_pack<width>(source + offset);
-            VOXELGRAD_UNROLL
-            for (int i = 0; i < width; ++i)
-                if (where.value[i] == static_cast<Index>(tap)) total[i] += to_float(grad.value[i]);
+    for_window_packs<width>(
+        windows, packs, [&](const WindowTaps<PoolBackward>& taps, std::int64_t at) {
+            float total[width] = {};
+            taps.for_all([&](std::int64_t offset, int tap, float) {
+                const Pack<Index, width> where = load_pack<width>(indices + offset);
+                const Pack<T, width> grad = load_pack<width>(source + offset);
+                VOXELGRAD_UNROLL
+                for (int i = 0; i < width; ++i)
+                    if (where.value[i] == static_cast<Index>(tap))
+                        total[i] += to_float(grad.value[i]);
+            });
+            store_rounded(total, target + at);
         });
-        store_rounded(total, target + at);
-    });
 }
 
 // `Direction` is PoolForward or PoolBackward.
@@ -68,6 +118,13 @@ void max_pool_forward(Stream stream, View<const T> input, View<T> output, View<I
         pool_windows<PoolForward>({op, kernel_size, stride, padding}, input, output, true);
     const bool in_packs = packs_fit<T>(windows.channels, input.data, output.data, indices.data);
     const std::int64_t packs = output.size() / (in_packs ? full_width<T> : 1);
+    if (windows.usual_taps() >= wide_window) {
+        const Teams teams(packs, windows.usual_taps(), wide_share);
+        return launch(op, stream, teams.grid(),
+                      in_packs ? wide_max_forward_kernel<full_width<T>, T, Index>
+                               : wide_max_forward_kernel<1, T, Index>,
+                      teams, windows, input.data, output.data, indices.data);
+    }
     launch(op, stream, threads_for(packs),
            in_packs ? max_forward_kernel<full_width<T>, T, Index> : max_forward_kernel<1, T, Index>,
            windows, packs, input.data, output.data, indices.data);

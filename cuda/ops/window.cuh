@@ -8,6 +8,7 @@
 #pragma once
 
 #include "cuda/core/pack.hpp"
+#include "cuda/core/teams.hpp"
 #include "cuda/ops/window_axes.cuh"
 
 namespace voxelgrad::cuda {
@@ -19,6 +20,9 @@ struct Windows {
 
     std::int64_t pixels() const {
         return samples * axis[0].target() * axis[1].target() * axis[2].target();
+    }
+    std::int64_t usual_taps() const {
+        return std::int64_t{axis[0].usual_taps()} * axis[1].usual_taps() * axis[2].usual_taps();
     }
 };
 
@@ -51,74 +55,127 @@ __device__ WindowPlace window_place(const Windows<Axis>& windows, std::int64_t p
     return place;
 }
 
-// Calls body(offset, place, weight) for every tap; offsets are those of the pack in the source.
-template <class Axis, class Body>
-__device__ void for_taps(const Windows<Axis>& windows, const WindowPlace& place, const Body& body) {
-    const auto& [planes, rows, columns] = windows.axis;
-    const AxisTaps depth = planes.range(place.at[0]), height = rows.range(place.at[1]);
-    const AxisTaps width = columns.range(place.at[2]);
-    for (int i = depth.begin; i < depth.end; ++i) {
-        const AxisTap plane = planes.tap(place.at[0], i);
-        const std::int64_t first_row =
-            (place.sample * planes.source() + plane.position) * rows.source();
-        for (int j = height.begin; j < height.end; ++j) {
-            const AxisTap row = rows.tap(place.at[1], j);
-            const std::int64_t first_column = (first_row + row.position) * columns.source();
-            const int outer_place = plane.place + row.place;
-            const float outer_weight = plane.weight * row.weight;
-            for (int k = width.begin; k < width.end; ++k) {
-                const AxisTap column = columns.tap(place.at[2], k);
-                body((first_column + column.position) * windows.channels + place.channel,
-                     outer_place + column.place, outer_weight * column.weight);
-            }
+// The taps of a target along each axis.
+template <class Axis>
+struct WindowTaps {
+    const Windows<Axis>& windows;
+    const WindowPlace& place;
+    AxisTaps depth, height, width;
+
+    __device__ WindowTaps(const Windows<Axis>& windows, const WindowPlace& place)
+        : windows(windows),
+          place(place),
+          depth(windows.axis[0].range(place.at[0])),
+          height(windows.axis[1].range(place.at[1])),
+          width(windows.axis[2].range(place.at[2])) {}
+
+    // Calls body(offset, place, weight) for all taps, or for every `step`-th of them from `first`
+    // on; offsets are those of the pack in the source.
+    template <class Body>
+    __device__ void for_all(const Body& body) const {
+        for (int i = depth.begin; i < depth.end; ++i)
+            for (int j = height.begin; j < height.end; ++j)
+                for (int k = width.begin; k < width.end; ++k) visit(i, j, k, body);
+    }
+    template <class Body>
+    __device__ void for_some(int first, int step, const Body& body) const {
+        const int columns = width.end - width.begin, rows = height.end - height.begin;
+        const int count = (depth.end - depth.begin) * rows * columns;
+        for (int t = first; t < count; t += step) {
+            const int line = t / columns, plane = line / rows;
+            visit(depth.begin + plane, height.begin + line - plane * rows,
+                  width.begin + t - line * columns, body);
         }
     }
+
+ private:
+    template <class Body>
+    __device__ void visit(int i, int j, int k, const Body& body) const {
+        const auto& [planes, rows, columns] = windows.axis;
+        const AxisTap plane = planes.tap(place.at[0], i), row = rows.tap(place.at[1], j);
+        const AxisTap column = columns.tap(place.at[2], k);
+        const std::int64_t line =
+            (place.sample * planes.source() + plane.position) * rows.source() + row.position;
+        body((line * columns.source() + column.position) * windows.channels + place.channel,
+             plane.place + row.place + column.place, plane.weight * row.weight * column.weight);
+    }
+};
+
+// Where the pack with this number of the target lies.
+template <int width, class Axis>
+__device__ WindowPlace place_of_pack(const Windows<Axis>& windows, std::int64_t pack) {
+    const std::int64_t packs_a_pixel = windows.channels / width, pixel = pack / packs_a_pixel;
+    return window_place(windows, pixel, (pack - pixel * packs_a_pixel) * width);
 }
 
-// Calls body(place, at) in every thread that has a pack of the target, which begins at `at`.
+// Calls body(taps, at) in every thread that has a pack of the target, which begins at `at`.
 template <int width, class Axis, class Body>
 __device__ void for_window_packs(const Windows<Axis>& windows, std::int64_t packs,
                                  const Body& body) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
-    const std::int64_t packs_a_pixel = windows.channels / width, pixel = thread / packs_a_pixel;
-    const std::int64_t channel = (thread - pixel * packs_a_pixel) * width;
-    body(window_place(windows, pixel, channel), thread * width);
-}
-
-template <int width, class T>
-__device__ Pack<T, width> load_pack(const T* from) {
-    return *reinterpret_cast<const Pack<T, width>*>(from);
-}
-
-template <int width, class T>
-__device__ void store_rounded(const float (&values)[width], T* to) {
-    Pack<T, width> pack;
-    VOXELGRAD_UNROLL
-    for (int i = 0; i < width; ++i) pack.value[i] = rounded_to<T>(values[i]);
-    *reinterpret_cast<Pack<T, width>*>(to) = pack;
+    const WindowPlace place = place_of_pack<width>(windows, thread);
+    body(WindowTaps<Axis>(windows, place), thread * width);
 }
 
 // target = sum over the window of weight * source.
+template <int width, class T>
+struct WeightedSum {
+    const T* source;
+    float total[width] = {};
+
+    __device__ void add(std::int64_t offset, float weight) {
+        const Pack<T, width> pixel = load_pack<width>(source + offset);
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < width; ++i) total[i] = fmaf(to_float(pixel.value[i]), weight, total[i]);
+    }
+};
+
 template <int width, class Axis, class T>
 __global__ void window_sum_kernel(Windows<Axis> windows, std::int64_t packs, const T* source,
                                   T* target) {
-    for_window_packs<width>(windows, packs, [&](const WindowPlace& place, std::int64_t at) {
-        float total[width] = {};
-        for_taps(windows, place, [&](std::int64_t offset, int, float weight) {
-            const Pack<T, width> pixel = load_pack<width>(source + offset);
-            VOXELGRAD_UNROLL
-            for (int i = 0; i < width; ++i) total[i] += to_float(pixel.value[i]) * weight;
-        });
-        store_rounded(total, target + at);
+    for_window_packs<width>(windows, packs, [&](const WindowTaps<Axis>& taps, std::int64_t at) {
+        WeightedSum<width, T> sum{source};
+        taps.for_all([&](std::int64_t offset, int, float weight) { sum.add(offset, weight); });
+        store_rounded(sum.total, target + at);
     });
 }
+
+// A team for each pack: its members take every size-th tap.
+template <int width, class Axis, class T>
+__global__ void wide_window_sum_kernel(Teams teams, Windows<Axis> windows, const T* source,
+                                       T* target) {
+    VOXELGRAD_SHARED(memory, float[block_threads]);
+    const std::int64_t pack = teams.job();
+    const bool exists = pack < teams.jobs;
+    WeightedSum<width, T> sum{source};
+    if (exists) {
+        const WindowPlace place = place_of_pack<width>(windows, pack);
+        WindowTaps<Axis>(windows, place)
+            .for_some(teams.member(), teams.size,
+                      [&](std::int64_t offset, int, float weight) { sum.add(offset, weight); });
+    }
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i) sum.total[i] = teams.sum(memory, sum.total[i]);
+    if (exists && teams.member() == 0) store_rounded(sum.total, target + pack * width);
+}
+
+// Windows that a team of threads shares; there are few of them usually, such as one an image.
+constexpr std::int64_t wide_window = 256;  // taps
+constexpr int wide_share = 8;              // taps of a member at least
 
 template <class Axis, class T>
 void window_sum(const char* op, Stream stream, const Windows<Axis>& windows, const T* source,
                 T* target) {
     const bool in_packs = packs_fit<T>(windows.channels, source, target);
     const std::int64_t packs = windows.pixels() * windows.channels / (in_packs ? full_width<T> : 1);
+    if (windows.usual_taps() >= wide_window) {
+        const Teams teams(packs, windows.usual_taps(), wide_share);
+        return launch(op, stream, teams.grid(),
+                      in_packs ? wide_window_sum_kernel<full_width<T>, Axis, T>
+                               : wide_window_sum_kernel<1, Axis, T>,
+                      teams, windows, source, target);
+    }
     launch(op, stream, threads_for(packs),
            in_packs ? window_sum_kernel<full_width<T>, Axis, T> : window_sum_kernel<1, Axis, T>,
            windows, packs, source, target);

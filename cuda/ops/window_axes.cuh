@@ -3,6 +3,7 @@
 //
 //   range(target)   the numbers of its taps, ascending
 //   tap(target, t)  one of them
+//   usual_taps()    how many there are of an average target
 #pragma once
 
 #include <bit>
@@ -51,8 +52,9 @@ struct PoolWindow {
 // Forward: the positions in a window.
 struct PoolForward : PoolWindow {
     using PoolWindow::PoolWindow;
-    int source() const { return input; }
-    int target() const { return output; }
+    constexpr int source() const { return input; }
+    constexpr int target() const { return output; }
+    int usual_taps() const { return kernel; }
 
     __device__ AxisTaps range(int window) const {
         const int first = window * stride - padding;
@@ -66,8 +68,9 @@ struct PoolForward : PoolWindow {
 // Backward: the windows that a position lies in.
 struct PoolBackward : PoolWindow {
     using PoolWindow::PoolWindow;
-    int source() const { return output; }
-    int target() const { return input; }
+    constexpr int source() const { return output; }
+    constexpr int target() const { return input; }
+    int usual_taps() const { return static_cast<int>(divide_up(kernel, stride)); }
 
     __device__ AxisTaps range(int position) const {
         const int from_start = position + padding, before = from_start - kernel;
@@ -77,13 +80,14 @@ struct PoolBackward : PoolWindow {
 };
 
 struct TableAxis {
-    int source_length, target_length;
+    int source_length, target_length, taps;
     const std::int32_t* start;     // (targets + 1,)
     const std::int32_t* position;  // of every tap
     const float* weights;
 
-    int source() const { return source_length; }
-    int target() const { return target_length; }
+    constexpr int source() const { return source_length; }
+    constexpr int target() const { return target_length; }
+    int usual_taps() const { return taps / std::max(target_length, 1); }
 
     __device__ AxisTaps range(int target) const { return {start[target], start[target + 1]}; }
     __device__ AxisTap tap(int, int t) const { return {position[t], 0, weights[t]}; }
@@ -100,8 +104,8 @@ class DeviceTables {
             const auto* const position = start + axis.start.size();
             const auto* const weights = reinterpret_cast<const float*>(position + axis.taps.size());
             next = reinterpret_cast<const std::uint32_t*>(weights + axis.taps.size());
-            axes_.push_back({static_cast<int>(axis.source), static_cast<int>(axis.target()), start,
-                             position, weights});
+            axes_.push_back({static_cast<int>(axis.source), static_cast<int>(axis.target()),
+                             static_cast<int>(axis.taps.size()), start, position, weights});
         }
     }
     const std::vector<TableAxis>& axes() const { return axes_; }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from voxelgrad.autograd import Function
+from voxelgrad.backends import device_of, is_on_device
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.grad_mode import mode
 from voxelgrad.ops._arguments import Shape, as_finite, check_parameter
@@ -95,8 +96,8 @@ class BatchNorm(Norm):
     def check(self, input: Array, weight: Array | None, bias: Array | None) -> None:
         self._check_images(input, weight, bias)
         channels = input.shape[-1]
-        self._check_running("running_mean", self.running_mean, channels)
-        self._check_running("running_var", self.running_var, channels)
+        self._check_running("running_mean", self.running_mean, input)
+        self._check_running("running_var", self.running_var, input)
         if (self.running_mean is None) != (self.running_var is None):
             raise ValueError("batch_norm: give both running_mean and running_var, or neither")
         if self.training and input.size < 2 * channels:
@@ -107,10 +108,16 @@ class BatchNorm(Norm):
                 "are None; give them or use training=True"
             )
 
-    def _check_running(self, name: str, array: Any, channels: int) -> None:
+    def _check_running(self, name: str, array: Any, input: Array) -> None:
         if array is None:
             return
-        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+        is_array = isinstance(array, np.ndarray) or is_on_device(array)
+        if is_array and device_of(array) != device_of(input):
+            raise TypeError(
+                f"batch_norm: {name} lies on {device_of(array)!r} and input on "
+                f"{device_of(input)!r}; move the module with .to({device_of(input)!r})"
+            )
+        if not is_array or array.dtype not in (np.float32, np.float64):
             raise TypeError(
                 f"batch_norm: {name} must be a numpy array of floats, which training updates in "
                 f"place: float32 or float64; got {getattr(array, 'dtype', type(array).__name__)}"
@@ -120,7 +127,7 @@ class BatchNorm(Norm):
                 f"batch_norm: {name} has gaps in memory (strides {array.strides}); give a "
                 f"C-contiguous array, such as {name}.copy()"
             )
-        check_parameter("batch_norm", name, array, channels, "input")
+        check_parameter("batch_norm", name, array, input.shape[-1], "input")
 
     def forward(self, input: Array, weight: Array | None, bias: Array | None) -> Array:
         dtype, channels = parameter_dtype(input.dtype), input.shape[-1:]

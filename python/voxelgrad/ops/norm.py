@@ -27,8 +27,9 @@ def batch_norm(
 
     Args:
         input: ``(N, *spatial, C)``.
-        running_mean: Numpy array ``(C,)``, updated in place in training; ``None`` to keep none.
-        running_var: Numpy array ``(C,)``, the same, with the unbiased variance.
+        running_mean: Array ``(C,)`` of numpy, or of cupy if the input lies on a device; updated in
+            place in training; ``None`` to keep none.
+        running_var: Array ``(C,)``, the same, with the unbiased variance.
         weight: ``(C,)`` factor, or ``None`` for 1.
         bias: ``(C,)`` summand, or ``None`` for 0.
         training: Normalise by the batch's own mean and biased variance (else by the running ones,
@@ -45,7 +46,7 @@ def batch_norm(
     Raises:
         ValueError: If shapes or settings do not fit, or a channel has fewer than two values to
             train on.
-        TypeError: If the running statistics are not numpy arrays of floats.
+        TypeError: If the running statistics are not arrays of floats on the input's device.
     """
     function = BatchNorm(
         running_mean, running_var, training, momentum, eps, activation, negative_slope
