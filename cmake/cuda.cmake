@@ -4,6 +4,8 @@ set(VOXELGRAD_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;90-virtual" C
   "Architectures of the CUDA module: machine code for each, and PTX for later ones")
 file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/bind/*.cu
   ${PROJECT_SOURCE_DIR}/cuda/ops/*.cu)
+# What the two backends share that is no header.
+set(cuda_shared ${PROJECT_SOURCE_DIR}/cpp/ops/conv_geometry.cpp)
 
 set(cuda_wanted ${VOXELGRAD_CUDA})
 if(cuda_wanted STREQUAL "AUTO")
@@ -21,14 +23,15 @@ if(cuda_wanted)
     message(FATAL_ERROR "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is too old: CUDA 12.0 or later is "
       "needed; install one, or configure with -DVOXELGRAD_CUDA=OFF")
   endif()
-  pybind11_add_module(_cuda MODULE NO_EXTRAS ${cuda_sources})
+  pybind11_add_module(_cuda MODULE NO_EXTRAS ${cuda_sources} ${cuda_shared})
   set_target_properties(_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
     CUDA_ARCHITECTURES "${VOXELGRAD_CUDA_ARCHITECTURES}" CUDA_RUNTIME_LIBRARY Static
     CUDA_VISIBILITY_PRESET hidden)
   target_include_directories(_cuda PRIVATE ${PROJECT_SOURCE_DIR} cpp)
   target_compile_definitions(_cuda PRIVATE VOXELGRAD_VERSION="${PROJECT_VERSION}")
   # Host headers' constexpr functions run on the device too. All architectures at once.
-  target_compile_options(_cuda PRIVATE --expt-relaxed-constexpr --threads=0)
+  target_compile_options(_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --threads=0>)
   target_link_options(_cuda PRIVATE -Wl,--gc-sections $<$<CONFIG:Release>:-s>)
   install(TARGETS _cuda DESTINATION voxelgrad COMPONENT cuda)
 endif()

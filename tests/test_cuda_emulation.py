@@ -24,6 +24,8 @@ from voxelgrad.dtypes import BFLOAT16
 
 # Ops all of whose functions the backend has; a new one is added with its kernels.
 OPS = (
+    *("conv1d", "conv2d", "conv3d", "linear", "matmul"),
+    *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     *("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus", "exp", "log", "sqrt", "abs"),
     *("square", "clip", "prelu", "add", "sub", "mul", "div", "sum", "mean"),
     *("concat", "pad", "crop", "getitem", "reshape", "transpose", "dropout"),

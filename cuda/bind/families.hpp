@@ -10,6 +10,7 @@
 
 namespace voxelgrad::cuda {
 
+void define_conv(pybind11::module_& m);
 void define_elementwise(pybind11::module_& m);
 void define_norm(pybind11::module_& m);
 void define_shape(pybind11::module_& m);

@@ -81,6 +81,7 @@ PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
     define_emulated_memory(m);
     define_faulty(m);
 #endif
+    define_conv(m);
     define_elementwise(m);
     define_norm(m);
     define_shape(m);

@@ -1,0 +1,220 @@
+// Convolution, transposed convolution and linear layers; semantics as in cpp/ops/conv.hpp.
+#pragma once
+
+#include "cuda/ops/conv_few.cuh"
+#include "cuda/ops/conv_grouped.cuh"
+#include "cuda/ops/mma.cuh"
+#include "cuda/ops/reduce.cuh"
+#include "ops/conv_arguments.hpp"
+
+namespace voxelgrad::cuda {
+
+// A pass needs this many blocks to fill a large device; longer sums are cut into pieces for it. Not
+// asked of the device, so that results are the same on all.
+constexpr std::int64_t wanted_blocks = 512;
+constexpr std::int64_t shortest_piece = 64;                    // pixels
+constexpr std::int64_t most_partial = std::int64_t{16} << 20;  // elements of partial sums
+
+template <class T, bool inner, class W>
+ImagePass<T, inner, W> image_pass_of(const char* op, const ConvGeometry& g, bool to_fine,
+                                     const T* source, const W* weight, const ConvEpilogue& epilogue,
+                                     T* target) {
+    ImagePass<T, inner, W> pass{};
+    pass.gather = gather_of(op, g, to_fine);
+    pass.source = source;
+    pass.weight = weight;
+    pass.epilogue = epilogue;
+    pass.target = target;
+    pass.groups = static_cast<int>(g.groups);
+    pass.source_channels = static_cast<int>(to_fine ? g.coarse_channels : g.fine_channels);
+    pass.target_channels = static_cast<int>(to_fine ? g.fine_channels : g.coarse_channels);
+    pass.order = weight_order(g, inner);
+    return pass;
+}
+
+// Whether the channels of a group come in runs of `width` on both sides.
+inline bool channels_in(int width, const ConvGeometry& g) {
+    return g.fine_channels % width == 0 && g.coarse_channels % width == 0;
+}
+
+// On tensor cores the weight is rounded to bfloat16.
+template <bool inner>
+void rounded_image_pass(const char* op, Stream stream, const ConvGeometry& g, bool to_fine,
+                        const bf16* source, const float* weight, const ConvEpilogue& epilogue,
+                        bf16* target) {
+    const Workspace<bf16> rounded(g.weight_size());
+    map(op, stream, Scaled{1.0f}, g.weight_size(), rounded.data(), weight);
+    const bf16* const values = rounded.data();
+    mma(op, stream, image_pass_of<bf16, inner>(op, g, to_fine, source, values, epilogue, target));
+}
+
+template <class T, bool inner>
+void image_pass(const char* op, Stream stream, const ConvGeometry& g, bool to_fine, const T* source,
+                const float* weight, const ConvEpilogue& epilogue, T* target) {
+    if constexpr (std::is_same_v<T, bf16>)
+        if (channels_in(8, g) && all_aligned(source, target))
+            return rounded_image_pass<inner>(op, stream, g, to_fine, source, weight, epilogue,
+                                             target);
+    const auto pass = image_pass_of<T, inner>(op, g, to_fine, source, weight, epilogue, target);
+    if (is_grouped(g)) return grouped_image_pass(op, stream, pass);
+    if (is_few(pass)) return few_image_pass(op, stream, pass);
+    gemm(op, stream, pass, channels_in(4, g) && all_aligned(source, weight, target));
+}
+
+// fine from coarse if `to_fine`, else coarse from fine.
+template <class T>
+void image_pass(const char* op, Stream stream, const ConvGeometry& g, bool to_fine, const T* source,
+                const float* weight, const ConvEpilogue& epilogue, T* target) {
+    // The weight's last axis holds the fine channels, those of the coarse one if transposed.
+    if (to_fine == g.transposed)
+        image_pass<T, true>(op, stream, g, to_fine, source, weight, epilogue, target);
+    else
+        image_pass<T, false>(op, stream, g, to_fine, source, weight, epilogue, target);
+}
+
+// How long the pieces of the sum over `pixels` are if a piece takes `blocks` blocks.
+inline std::int64_t piece_length(std::int64_t pixels, std::int64_t blocks, std::int64_t weight) {
+    const std::int64_t pieces =
+        std::min(divide_up(wanted_blocks, std::max<std::int64_t>(blocks, 1)),
+                 std::max<std::int64_t>(most_partial / std::max<std::int64_t>(weight, 1), 1));
+    return std::max(divide_up(pixels, pieces), shortest_piece);
+}
+
+template <class T>
+void weight_product(const char* op, Stream stream, const ConvGeometry& g,
+                    const WeightPass<T>& pass) {
+    const bool aligned = all_aligned(pass.fine, pass.coarse);
+    if constexpr (std::is_same_v<T, bf16>)
+        if (channels_in(8, g) && aligned) return mma(op, stream, pass);
+    gemm(op, stream, pass, channels_in(4, g) && aligned);
+}
+
+template <class T>
+void weight_pass(const char* op, Stream stream, const ConvGeometry& g, const T* fine,
+                 const T* coarse, float* grad_weight) {
+    WeightPass<T> pass{};
+    pass.gather = gather_of(op, g, false);
+    pass.fine = fine;
+    pass.coarse = coarse;
+    pass.groups = static_cast<int>(g.groups);
+    pass.coarse_channels = static_cast<int>(g.coarse_channels);
+    pass.fine_channels = static_cast<int>(g.fine_channels);
+    pass.order = weight_order(g, !g.transposed);
+    pass.pixels = g.batch * g.coarse_pixels();
+    pass.weight_size = g.weight_size();
+    const bool grouped = is_grouped(g);
+    const std::int64_t pairs = g.groups * g.coarse_channels * g.fine_channels;
+    const std::int64_t tiles =
+        grouped ? divide_up(pairs, most_columns) * pass.taps()
+                : g.groups * divide_up(g.coarse_channels, 128) * divide_up(pass.columns(), 64);
+    pass.length = piece_length(pass.pixels, tiles, pass.weight_size);
+    const std::int64_t pieces = divide_up(std::max<std::int64_t>(pass.pixels, 1), pass.length);
+    const Workspace<float> partial(pieces > 1 ? pieces * pass.weight_size : 0);
+    pass.output = pieces > 1 ? partial.data() : grad_weight;
+    if (grouped)
+        grouped_weight_pass(op, stream, pass, pairs, pieces);
+    else
+        weight_product(op, stream, g, pass);
+    if (pieces == 1) return;
+    const Groups axes{2, {pieces, pass.weight_size}, {true, false}};
+    sum_groups(stream, static_cast<const float*>(partial.data()), axes, 1.0f, grad_weight);
+}
+
+template <class T>
+void bias_gradient(const char* op, Stream stream, const View<const T>& grad_output,
+                   const OptionalView<float>& grad_bias) {
+    if (grad_bias) reduce_sum(stream, grad_output, bias_sums(op, grad_output, grad_bias), 1.0);
+}
+
+template <class T>
+void conv_forward(Stream stream, View<const T> input, View<const float> weight,
+                  OptionalView<const float> bias, View<T> output, Dims stride, Dims padding,
+                  Dims dilation, std::int64_t groups, float slope) {
+    const char* const op = "conv_forward";
+    const auto g = conv_geometry(op, false, shape_of(input), shape_of(output), weight, stride,
+                                 padding, dilation, groups);
+    image_pass(op, stream, g, false, input.data, weight.data, {bias_data(op, bias, output), slope},
+               output.data);
+}
+
+template <class T>
+void conv_backward_data(Stream stream, View<const T> grad_output, View<const float> weight,
+                        View<T> grad_input, Dims stride, Dims padding, Dims dilation,
+                        std::int64_t groups) {
+    const char* const op = "conv_backward_data";
+    const auto g = conv_geometry(op, false, shape_of(grad_input), shape_of(grad_output), weight,
+                                 stride, padding, dilation, groups);
+    image_pass(op, stream, g, true, grad_output.data, weight.data, {}, grad_input.data);
+}
+
+template <class T>
+void conv_backward_weight(Stream stream, View<const T> grad_output, View<const T> input,
+                          View<float> grad_weight, OptionalView<float> grad_bias, Dims stride,
+                          Dims padding, Dims dilation, std::int64_t groups) {
+    const char* const op = "conv_backward_weight";
+    const auto g = conv_geometry(op, false, shape_of(input), shape_of(grad_output),
+                                 shape_of(grad_weight), stride, padding, dilation, groups);
+    weight_pass(op, stream, g, input.data, grad_output.data, grad_weight.data);
+    bias_gradient(op, stream, grad_output, grad_bias);
+}
+
+template <class T>
+void conv_transpose_forward(Stream stream, View<const T> input, View<const float> weight,
+                            OptionalView<const float> bias, View<T> output, Dims stride,
+                            Dims padding, Dims dilation, std::int64_t groups, float slope) {
+    const char* const op = "conv_transpose_forward";
+    const auto g = conv_geometry(op, true, shape_of(output), shape_of(input), weight, stride,
+                                 padding, dilation, groups);
+    image_pass(op, stream, g, true, input.data, weight.data, {bias_data(op, bias, output), slope},
+               output.data);
+}
+
+template <class T>
+void conv_transpose_backward_data(Stream stream, View<const T> grad_output,
+                                  View<const float> weight, View<T> grad_input, Dims stride,
+                                  Dims padding, Dims dilation, std::int64_t groups) {
+    const char* const op = "conv_transpose_backward_data";
+    const auto g = conv_geometry(op, true, shape_of(grad_output), shape_of(grad_input), weight,
+                                 stride, padding, dilation, groups);
+    image_pass(op, stream, g, false, grad_output.data, weight.data, {}, grad_input.data);
+}
+
+template <class T>
+void conv_transpose_backward_weight(Stream stream, View<const T> grad_output, View<const T> input,
+                                    View<float> grad_weight, OptionalView<float> grad_bias,
+                                    Dims stride, Dims padding, Dims dilation, std::int64_t groups) {
+    const char* const op = "conv_transpose_backward_weight";
+    const auto g = conv_geometry(op, true, shape_of(grad_output), shape_of(input),
+                                 shape_of(grad_weight), stride, padding, dilation, groups);
+    weight_pass(op, stream, g, grad_output.data, input.data, grad_weight.data);
+    bias_gradient(op, stream, grad_output, grad_bias);
+}
+
+template <class T>
+void linear_forward(Stream stream, View<const T> input, View<const float> weight,
+                    OptionalView<const float> bias, View<T> output, float slope) {
+    const char* const op = "linear_forward";
+    const auto g = linear_geometry(op, shape_of(input), weight, shape_of(output));
+    image_pass(op, stream, g, false, input.data, weight.data, {bias_data(op, bias, output), slope},
+               output.data);
+}
+
+template <class T>
+void linear_backward_data(Stream stream, View<const T> grad_output, View<const float> weight,
+                          View<T> grad_input) {
+    const char* const op = "linear_backward_data";
+    const auto g = linear_geometry(op, shape_of(grad_input), weight, shape_of(grad_output));
+    image_pass(op, stream, g, true, grad_output.data, weight.data, {}, grad_input.data);
+}
+
+template <class T>
+void linear_backward_weight(Stream stream, View<const T> grad_output, View<const T> input,
+                            View<float> grad_weight, OptionalView<float> grad_bias) {
+    const char* const op = "linear_backward_weight";
+    const auto g =
+        linear_geometry(op, shape_of(input), shape_of(grad_weight), shape_of(grad_output));
+    weight_pass(op, stream, g, input.data, grad_output.data, grad_weight.data);
+    bias_gradient(op, stream, grad_output, grad_bias);
+}
+
+}  // namespace voxelgrad::cuda

@@ -1,0 +1,192 @@
+// Matrix products of bfloat16 on tensor cores, with sums in float32; operands as in gemm.cuh.
+//
+// A warp computes 64 x 32 of C, a block rows x columns. Slices of 32 steps are copied into shared
+// memory by the device itself, two ahead of the one that is multiplied. An operand lies there as in
+// global memory: runs of eight neighbours, along the steps or across them.
+#pragma once
+
+#include "cuda/core/tensor_core.hpp"
+#include "cuda/ops/gemm.cuh"
+
+namespace voxelgrad::cuda {
+
+template <int rows_, int columns_>
+struct MmaTile {
+    static constexpr int rows = rows_, columns = columns_, depth = 32, slices = 3, width = 8;
+    static constexpr int warp_rows = 64, warp_columns = 32;
+    static constexpr int warps_across = columns / warp_columns;
+    static constexpr int threads = rows / warp_rows * warps_across * 32;
+};
+
+// One operand of a slice, padded so that eight rows of 16 bytes lie in different banks.
+template <int extent, int depth, bool along_steps>
+struct MmaOperand {
+    static constexpr int lines = along_steps ? extent : depth;
+    static constexpr int pitch = (along_steps ? depth : extent) + 8;
+    alignas(16) bf16 value[lines][pitch];
+
+    __device__ bf16* at(int lane, int step) {
+        return along_steps ? &value[lane][step] : &value[step][lane];
+    }
+};
+
+template <class Tile, class Pass>
+struct MmaSlice {
+    MmaOperand<Tile::rows, Tile::depth, Pass::a_along_steps> a;
+    MmaOperand<Tile::columns, Tile::depth, Pass::b_along_steps> b;
+};
+
+// What a thread copies into slices.
+template <class Tile, class Pass>
+struct MmaFeed {
+    using LoadsA = GemmLoads<Tile, Tile::rows, Pass::a_along_steps, Tile::width>;
+    using LoadsB = GemmLoads<Tile, Tile::columns, Pass::b_along_steps, Tile::width>;
+
+    const Pass& pass;
+    const typename Pass::Part& part;
+    typename Pass::Row row[LoadsA::lanes];
+    typename Pass::Column column[LoadsB::lanes];
+
+    __device__ MmaFeed(const Pass& pass, const typename Pass::Part& part, std::int64_t first_row,
+                       int first_column)
+        : pass(pass), part(part) {
+        VOXELGRAD_UNROLL
+        for (int r = 0; r < LoadsA::lanes; ++r)
+            row[r] = pass.row(part, first_row + LoadsA::lane(r));
+        VOXELGRAD_UNROLL
+        for (int r = 0; r < LoadsB::lanes; ++r)
+            column[r] = pass.column(part, first_column + LoadsB::lane(r));
+    }
+
+    __device__ void copy(std::int64_t first_step, MmaSlice<Tile, Pass>& slice) const {
+        typename Pass::Step step{};
+        VOXELGRAD_UNROLL
+        for (int r = 0; r < LoadsA::runs; ++r) {
+            if (r < LoadsA::steps) step = pass.step(part, first_step + LoadsA::step(r));
+            copy_later(slice.a.at(LoadsA::lane(r), LoadsA::step(r)),
+                       pass.a(row[r % LoadsA::lanes], step));
+        }
+        VOXELGRAD_UNROLL
+        for (int r = 0; r < LoadsB::runs; ++r) {
+            if (r < LoadsB::steps) step = pass.step(part, first_step + LoadsB::step(r));
+            copy_later(slice.b.at(LoadsB::lane(r), LoadsB::step(r)),
+                       pass.b(step, column[r % LoadsB::lanes]));
+        }
+    }
+};
+
+// The part of C that a warp computes: blocks of 16 x 8, of which each thread holds four elements.
+template <class Tile, class Pass>
+struct MmaTotals {
+    static constexpr int down = Tile::warp_rows / 16, across = Tile::warp_columns / 8;
+    float value[down][across][4] = {};
+
+    __device__ static int first_row() {
+        return threadIdx.x / 32 / Tile::warps_across * Tile::warp_rows;
+    }
+    __device__ static int first_column() {
+        return threadIdx.x / 32 % Tile::warps_across * Tile::warp_columns;
+    }
+
+    __device__ void add(MmaSlice<Tile, Pass>& slice) {
+        // Which row of the four 8 x 8 matrices this lane names: of low and high halves of two
+        // directions.
+        const int lane = threadIdx.x % 32, low = lane % 8, first = lane / 8 % 2 * 8,
+                  second = lane / 16 * 8;
+        VOXELGRAD_UNROLL
+        for (int step = 0; step < Tile::depth; step += 16) {
+            std::uint32_t a[down][4], b[across / 2][4];
+            // Matrices: rows low and high at steps low, then both at steps high.
+            VOXELGRAD_UNROLL
+            for (int i = 0; i < down; ++i)
+                if constexpr (Pass::a_along_steps)
+                    load_matrices<false>(
+                        a[i], slice.a.at(first_row() + i * 16 + first + low, step + second));
+                else
+                    load_matrices<true>(
+                        a[i], slice.a.at(first_row() + i * 16 + first, step + second + low));
+            // Of two blocks: steps low and high of the first, then of the second.
+            VOXELGRAD_UNROLL
+            for (int j = 0; j < across / 2; ++j)
+                if constexpr (Pass::b_along_steps)
+                    load_matrices<false>(
+                        b[j], slice.b.at(first_column() + j * 16 + second + low, step + first));
+                else
+                    load_matrices<true>(
+                        b[j], slice.b.at(first_column() + j * 16 + second, step + first + low));
+            VOXELGRAD_UNROLL
+            for (int i = 0; i < down; ++i) VOXELGRAD_UNROLL
+            for (int j = 0; j < across; ++j) {
+                const std::uint32_t half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+                multiply_add(value[i][j], a[i], half);
+            }
+        }
+    }
+
+    __device__ void store(const Pass& pass, const typename Pass::Part& part, std::int64_t row,
+                          int column) const {
+        const int lane = threadIdx.x % 32;
+        row += first_row() + lane / 4;
+        column += first_column() + lane % 4 * 2;
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < down; ++i) VOXELGRAD_UNROLL
+        for (int half = 0; half < 2; ++half) VOXELGRAD_UNROLL
+        for (int j = 0; j < across; ++j) {
+            const float pair[2] = {value[i][j][half * 2], value[i][j][half * 2 + 1]};
+            pass.template store<2>(part, row + i * 16 + half * 8, column + j * 8, pair);
+        }
+    }
+};
+
+template <class Tile, class Pass>
+__global__ void __launch_bounds__(Tile::threads) mma_kernel(Pass pass, GemmGrid<Tile> grid) {
+    auto* const slices = dynamic_shared<MmaSlice<Tile, Pass>>();
+    VOXELGRAD_SHARED(part, typename Pass::Part);
+    const std::int64_t number = blockIdx.x, strip = number / grid.across;
+    pass.enter(strip / grid.down, part);
+    const std::int64_t first_row = strip % grid.down * Tile::rows;
+    const int first_column = static_cast<int>(number % grid.across) * Tile::columns;
+
+    const MmaFeed<Tile, Pass> feed(pass, part, first_row, first_column);
+    MmaTotals<Tile, Pass> totals;
+    const std::int64_t first = pass.first_step(part), end = pass.end_step(part);
+    constexpr int ahead = Tile::slices - 1;
+    VOXELGRAD_UNROLL
+    for (int s = 0; s < ahead; ++s) {
+        if (first + s * Tile::depth < end) feed.copy(first + s * Tile::depth, slices[s]);
+        end_batch();
+    }
+    int current = 0, next = ahead;
+    for (std::int64_t step = first; step < end; step += Tile::depth) {
+        wait_for_batches<ahead - 1>();
+        __syncthreads();  // the slice is there, and nobody reads the one before any more
+        if (step + ahead * Tile::depth < end) feed.copy(step + ahead * Tile::depth, slices[next]);
+        end_batch();
+        totals.add(slices[current]);
+        current = current + 1 == Tile::slices ? 0 : current + 1;
+        next = next + 1 == Tile::slices ? 0 : next + 1;
+    }
+    wait_for_batches<0>();
+    totals.store(pass, part, first_row, first_column);
+}
+
+template <class Tile, class Pass>
+void launch_mma(const char* op, Stream stream, const Pass& pass) {
+    const GemmGrid<Tile> grid(pass);
+    check(grid.blocks() <= INT_MAX, op, ": ", grid.blocks(), " blocks are too many for a launch");
+    launch(op, stream,
+           {dim3(static_cast<unsigned>(grid.blocks())), dim3(Tile::threads),
+            Tile::slices * sizeof(MmaSlice<Tile, Pass>)},
+           mma_kernel<Tile, Pass>, pass, grid);
+}
+
+// Channels on both sides must come in eights, at addresses that are multiples of 16.
+template <class Pass>
+void mma(const char* op, Stream stream, const Pass& pass) {
+    if (pass.most_rows() <= 64) return launch_mma<MmaTile<64, 128>>(op, stream, pass);
+    if (pass.columns() <= 32) return launch_mma<MmaTile<128, 32>>(op, stream, pass);
+    if (pass.columns() <= 64) return launch_mma<MmaTile<128, 64>>(op, stream, pass);
+    launch_mma<MmaTile<128, 128>>(op, stream, pass);
+}
+
+}  // namespace voxelgrad::cuda

@@ -1,0 +1,78 @@
+"""CUDA kernels of convolution and linear layers; what it proves: test_cuda_emulation.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bf16_runs import BF16, convolution_bounds, rounded_problem
+from bounds import monomial
+from comparison import assert_within
+from conv_cases import conv_case
+from cuda_device import backend, evaluate_on_device
+from op_case import OpCase
+from op_cases import CONV_CASES
+from op_runs import Problem, problem_of, solve
+
+SEVERAL_TILES = [
+    conv_case("conv", (2, 13, 11), (20, 70), (3, 3), padding=1),  # rows, columns and pieces
+    conv_case("conv", (2, 5, 6, 7), (40, 33), (3, 3, 3), stride=2, padding=1),
+    conv_case("conv", (1, 15, 14), (8, 8), (5, 4), stride=(4, 6), padding=3, dilation=(2, 3)),
+    conv_case("conv_transpose", (2, 9, 11), (34, 20), (2, 2), stride=2),
+]
+
+
+@pytest.mark.parametrize("case", SEVERAL_TILES, ids=lambda case: case.name)
+def test_float32_is_within_the_bound_of_plain_sums(case: OpCase) -> None:
+    problem = problem_of(case)
+    bounds = monomial(case, problem.arrays, problem.grad)
+    assert_within(evaluate_on_device(case, *problem.in_float32()), problem.expected, bounds)
+
+
+def _run_bf16(case: OpCase, problem: Problem) -> list[np.ndarray]:
+    """Images are bfloat16, parameters float32."""
+    image, *parameters = problem.in_float32()[0]
+    assert image is not None
+    grad = problem.grad.astype(BF16)
+    output, grad_input, *learned = evaluate_on_device(case, [image.astype(BF16), *parameters], grad)
+    assert output.dtype == grad_input.dtype == BF16
+    return [output.astype(np.float32), grad_input.astype(np.float32), *learned]
+
+
+@pytest.mark.parametrize("case", [*CONV_CASES, *SEVERAL_TILES], ids=lambda case: case.name)
+def test_bfloat16_is_within_the_rounding_bound(case: OpCase) -> None:
+    problem = rounded_problem(case, case.arrays(np.float64))
+    bounds = convolution_bounds(case, problem, winograd=False)
+    assert_within(_run_bf16(case, problem), problem.expected, bounds)
+
+
+@pytest.mark.parametrize("case", SEVERAL_TILES, ids=lambda case: case.name)
+def test_small_integers_are_exact(case: OpCase) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [None if a is None else rng.integers(-4, 5, a.shape) for a in case.arrays(float)]
+    problem = solve(case, [None if a is None else a.astype(float) for a in arrays])
+    results = evaluate_on_device(case, *problem.in_float32())
+    for result, expected in zip(results, problem.expected, strict=True):
+        np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "groups", "outputs"),
+    [(np.float32, 1, 16), (BF16, 1, 16), (np.float32, 8, 8), (np.float32, 1, 3)],
+)
+def test_a_slope_is_applied_before_rounding(dtype: Any, groups: int, outputs: int) -> None:
+    cuda = backend()
+    rng = np.random.default_rng(0)
+    input = cuda.from_host(rng.standard_normal((2, 5, 4, 8)).astype(dtype))
+    weight = cuda.from_host(rng.standard_normal((outputs, 2, 2, 8 // groups), np.float32))
+    bias = cuda.from_host(rng.standard_normal(outputs, np.float32))
+    results = []
+    for slope in (1.0, 0.0, 0.5):
+        output = cuda.empty((2, 4, 3, outputs), dtype)
+        cuda.conv_forward(input, weight, bias, output, (1, 1), (0, 0), (1, 1), groups, slope)
+        results.append(cuda.to_host(output).astype(np.float32))
+    plain, relu, leaky = results
+    np.testing.assert_array_equal(relu, np.maximum(plain, 0.0))
+    np.testing.assert_array_equal(leaky, np.where(plain < 0, 0.5 * plain, plain))
