@@ -10,7 +10,7 @@ import pytest
 
 import voxelgrad as vg
 
-pytest.importorskip("h5py", reason="reads HDF5 files")
+pytest.importorskip("h5py", reason="writes HDF5 files")
 
 from keras_files import (
     DENSE,

@@ -6,6 +6,8 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
+constexpr int widest = lanes < 8 ? lanes : 8;  // targets of a block
+
 // What a block computes: `targets` weights (rows `channels` long) for one vector's worth of sums.
 struct Head {
     const float* weight;
@@ -85,7 +87,7 @@ void row(const float* source, const float* weight, const float* bias, float slop
         else if (some <= 4)
             rows<4>(head, source, target + first, pixels);
         else
-            rows < lanes<8 ? lanes : 8>(head, source, target + first, pixels);
+            rows<widest>(head, source, target + first, pixels);
     }
 }
 
