@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bf16_runs import BF16, convolution_bounds, rounded_problem
-from bounds import monomial
+from bounds import majorant, monomial
 from comparison import assert_within
 from conv_cases import conv_case
 from cuda_device import backend, evaluate_on_device
@@ -56,6 +57,42 @@ def test_small_integers_are_exact(case: OpCase) -> None:
     results = evaluate_on_device(case, *problem.in_float32())
     for result, expected in zip(results, problem.expected, strict=True):
         np.testing.assert_array_equal(result, expected)
+
+
+TF32_CASES = [
+    conv_case("conv", (2, 13, 11), (20, 72), (3, 3), padding=1),
+    conv_case("conv", (1, 12, 9, 5), (8, 36), (3, 3, 2), stride=2, padding=1),
+    conv_case("conv_transpose", (2, 9, 11), (36, 20), (2, 2), stride=2),
+    conv_case("conv", (1, 9, 8), (16, 32), (3, 3), dilation=2, groups=2),
+]
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    backend().allow_tf32(True)
+    yield
+    backend().allow_tf32(False)
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("case", TF32_CASES, ids=lambda case: case.name)
+def test_tf32_is_within_the_bound_of_rounded_factors(case: OpCase) -> None:
+    """Both factors of a product are off by a relative 2^-11 at most, then sums are in float32."""
+    problem = problem_of(case)
+    factors = (1.0 + 2.0**-11) ** 2 - 1.0
+    sizes = majorant(case, problem.arrays, problem.grad)
+    bounds = monomial(case, problem.arrays, problem.grad)
+    bounds = [b + factors * (s + b) for b, s in zip(bounds, sizes, strict=True)]
+    results = evaluate_on_device(case, *problem.in_float32())
+    assert_within(results, problem.expected, bounds)
+    plain = monomial(case, problem.arrays, problem.grad)
+    assert np.any(np.abs(results[0] - problem.expected[0]) > plain[0])  # it was rounded
+
+
+@pytest.mark.usefixtures("tf32")
+@pytest.mark.parametrize("case", TF32_CASES, ids=lambda case: case.name)
+def test_tf32_of_small_integers_is_exact(case: OpCase) -> None:
+    test_small_integers_are_exact(case)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ void define_images(pybind11::module_& m) {
 void define_conv(pybind11::module_& m) {
     define_images<float>(m);
     define_images<bf16>(m);
+    def(m, "allow_tf32", allow_tf32, "allowed"_a);
 }
 
 }  // namespace voxelgrad::cuda

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/bf16.hpp"
 #include "cuda/core/platform.hpp"
 
 #if defined(__CUDACC__)
@@ -47,17 +48,43 @@ __device__ inline void load_matrices(std::uint32_t (&to)[4], const void* row) {
                      : "memory");
 }
 
-// c (16 x 8) += a (16 x 16) b (16 x 8), a and b of bfloat16. With g = lane / 4, t = 2 (lane % 4):
+// c (16 x 8) += a b, with sums in float32; T: what a and b hold.
+template <class T>
+__device__ void multiply_add(float (&c)[4], const std::uint32_t (&a)[4],
+                             const std::uint32_t (&b)[2]);
+
+// a (16 x 16) and b (16 x 8) of bfloat16. With g = lane / 4, t = 2 (lane % 4):
 // a holds rows g, g + 8, g, g + 8 at steps t, t, t + 8, t + 8 and the next; b column g at steps t,
 // t
 // + 8 and the next; c rows g, g, g + 8, g + 8 at columns t, t + 1, t, t + 1.
-__device__ inline void multiply_add(float (&c)[4], const std::uint32_t (&a)[4],
-                                    const std::uint32_t (&b)[2]) {
+template <>
+__device__ inline void multiply_add<bf16>(float (&c)[4], const std::uint32_t (&a)[4],
+                                          const std::uint32_t (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
         "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
         : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// a (16 x 8) and b (8 x 8) of float32, of which the 10 leading binary digits
+// after the point count (TF32). With g = lane / 4, t = lane % 4: a holds rows g, g + 8, g, g + 8 at
+// steps t, t, t + 4, t + 4; b column g at steps t, t + 4; c as above.
+template <>
+__device__ inline void multiply_add<float>(float (&c)[4], const std::uint32_t (&a)[4],
+                                           const std::uint32_t (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The bits of a float32 rounded to TF32: to the nearest, ties away from zero.
+__device__ inline std::uint32_t to_tf32(std::uint32_t bits) {
+    std::uint32_t result;
+    asm("cvt.rna.tf32.f32 %0, %1;\n" : "=r"(result) : "f"(__uint_as_float(bits)));
+    return result;
 }
 
 }  // namespace voxelgrad::cuda

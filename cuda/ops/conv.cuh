@@ -15,6 +15,11 @@ constexpr std::int64_t wanted_blocks = 512;
 constexpr std::int64_t shortest_piece = 64;                    // pixels
 constexpr std::int64_t most_partial = std::int64_t{16} << 20;  // elements of partial sums
 
+// Whether float32 may be rounded to TF32 for tensor cores.
+inline bool tf32_allowed = false;
+
+inline void allow_tf32(Stream, bool allowed) { tf32_allowed = allowed; }
+
 template <class T, bool inner, class W>
 ImagePass<T, inner, W> image_pass_of(const char* op, const ConvGeometry& g, bool to_fine,
                                      const T* source, const W* weight, const ConvEpilogue& epilogue,
@@ -45,7 +50,8 @@ void rounded_image_pass(const char* op, Stream stream, const ConvGeometry& g, bo
     const Workspace<bf16> rounded(g.weight_size());
     map(op, stream, Scaled{1.0f}, g.weight_size(), rounded.data(), weight);
     const bf16* const values = rounded.data();
-    mma(op, stream, image_pass_of<bf16, inner>(op, g, to_fine, source, values, epilogue, target));
+    mma<bf16>(op, stream,
+              image_pass_of<bf16, inner>(op, g, to_fine, source, values, epilogue, target));
 }
 
 template <class T, bool inner>
@@ -58,7 +64,10 @@ void image_pass(const char* op, Stream stream, const ConvGeometry& g, bool to_fi
     const auto pass = image_pass_of<T, inner>(op, g, to_fine, source, weight, epilogue, target);
     if (is_grouped(g)) return grouped_image_pass(op, stream, pass);
     if (is_few(pass)) return few_image_pass(op, stream, pass);
-    gemm(op, stream, pass, channels_in(4, g) && all_aligned(source, weight, target));
+    const bool whole = channels_in(4, g) && all_aligned(source, weight, target);
+    if constexpr (std::is_same_v<T, float>)
+        if (tf32_allowed && whole) return mma<float>(op, stream, pass);
+    gemm(op, stream, pass, whole);
 }
 
 // fine from coarse if `to_fine`, else coarse from fine.
@@ -85,8 +94,11 @@ void weight_product(const char* op, Stream stream, const ConvGeometry& g,
                     const WeightPass<T>& pass) {
     const bool aligned = all_aligned(pass.fine, pass.coarse);
     if constexpr (std::is_same_v<T, bf16>)
-        if (channels_in(8, g) && aligned) return mma(op, stream, pass);
-    gemm(op, stream, pass, channels_in(4, g) && aligned);
+        if (channels_in(8, g) && aligned) return mma<bf16>(op, stream, pass);
+    const bool whole = channels_in(4, g) && aligned;
+    if constexpr (std::is_same_v<T, float>)
+        if (tf32_allowed && whole) return mma<float>(op, stream, pass);
+    gemm(op, stream, pass, whole);
 }
 
 template <class T>

@@ -1,8 +1,9 @@
-// Matrix products of bfloat16 on tensor cores, with sums in float32; operands as in gemm.cuh.
+// Matrix products on tensor cores, of bfloat16 or of float32 rounded to TF32, with sums in float32;
+// operands as in gemm.cuh.
 //
-// A warp computes 64 x 32 of C, a block rows x columns. Slices of 32 steps are copied into shared
-// memory by the device itself, two ahead of the one that is multiplied. An operand lies there as in
-// global memory: runs of eight neighbours, along the steps or across them.
+// A warp computes 64 x 32 of C, a block rows x columns. Slices of 64 bytes of steps are copied into
+// shared memory by the device itself, two ahead of the one that is multiplied. An operand lies
+// there as in global memory: runs of 16 bytes, along the steps or across them.
 #pragma once
 
 #include "cuda/core/tensor_core.hpp"
@@ -10,30 +11,57 @@
 
 namespace voxelgrad::cuda {
 
-template <int rows_, int columns_>
+// T_: the type of both operands.
+template <class T_, int rows_, int columns_>
 struct MmaTile {
-    static constexpr int rows = rows_, columns = columns_, depth = 32, slices = 3, width = 8;
+    using T = T_;
+    static constexpr int rows = rows_, columns = columns_, slices = 3;
+    static constexpr int width = full_width<T>, depth = 4 * width;
+    static constexpr int steps = 2 * width;  // of one product
     static constexpr int warp_rows = 64, warp_columns = 32;
     static constexpr int warps_across = columns / warp_columns;
     static constexpr int threads = rows / warp_rows * warps_across * 32;
 };
 
-// One operand of a slice, padded so that eight rows of 16 bytes lie in different banks.
-template <int extent, int depth, bool along_steps>
+// One operand of a slice, padded so that what is read together lies in different banks.
+template <class T, int extent, int depth, bool along_steps>
 struct MmaOperand {
     static constexpr int lines = along_steps ? extent : depth;
-    static constexpr int pitch = (along_steps ? depth : extent) + 8;
-    alignas(16) bf16 value[lines][pitch];
+    static constexpr int pitch = along_steps ? depth + full_width<T> : extent + 8;
+    alignas(16) T value[lines][pitch];
 
-    __device__ bf16* at(int lane, int step) {
+    __device__ T* at(int lane, int step) {
         return along_steps ? &value[lane][step] : &value[step][lane];
+    }
+
+    // 16 lanes (rows or columns of C) by the steps of one product, in four parts of 8 lanes by half
+    // of the steps: low and high lanes at low steps, then at high ones; if `steps_first`, low lanes
+    // at low and high steps, then high ones.
+    template <bool steps_first>
+    __device__ void load(std::uint32_t (&to)[4], int lane, int step) {
+        const int thread = threadIdx.x % 32;
+        const auto part_of = [&](int part) {
+            return at(lane + (steps_first ? part / 2 : part % 2) * 8,
+                      step + (steps_first ? part % 2 : part / 2) * full_width<T>);
+        };
+        if constexpr (along_steps || std::is_same_v<T, bf16>) {
+            load_matrices<!along_steps>(to, part_of(thread / 8) + thread % 8 * pitch);
+        } else {
+            VOXELGRAD_UNROLL
+            for (int part = 0; part < 4; ++part)
+                to[part] = __float_as_uint(part_of(part)[thread % 4 * pitch + thread / 4]);
+        }
+        if constexpr (std::is_same_v<T, float>) {
+            VOXELGRAD_UNROLL
+            for (int part = 0; part < 4; ++part) to[part] = to_tf32(to[part]);
+        }
     }
 };
 
 template <class Tile, class Pass>
 struct MmaSlice {
-    MmaOperand<Tile::rows, Tile::depth, Pass::a_along_steps> a;
-    MmaOperand<Tile::columns, Tile::depth, Pass::b_along_steps> b;
+    MmaOperand<typename Tile::T, Tile::rows, Tile::depth, Pass::a_along_steps> a;
+    MmaOperand<typename Tile::T, Tile::columns, Tile::depth, Pass::b_along_steps> b;
 };
 
 // What a thread copies into slices.
@@ -89,36 +117,20 @@ struct MmaTotals {
     }
 
     __device__ void add(MmaSlice<Tile, Pass>& slice) {
-        // Which row of the four 8 x 8 matrices this lane names: of low and high halves of two
-        // directions.
-        const int lane = threadIdx.x % 32, low = lane % 8, first = lane / 8 % 2 * 8,
-                  second = lane / 16 * 8;
         VOXELGRAD_UNROLL
-        for (int step = 0; step < Tile::depth; step += 16) {
+        for (int step = 0; step < Tile::depth; step += Tile::steps) {
             std::uint32_t a[down][4], b[across / 2][4];
-            // Matrices: rows low and high at steps low, then both at steps high.
             VOXELGRAD_UNROLL
             for (int i = 0; i < down; ++i)
-                if constexpr (Pass::a_along_steps)
-                    load_matrices<false>(
-                        a[i], slice.a.at(first_row() + i * 16 + first + low, step + second));
-                else
-                    load_matrices<true>(
-                        a[i], slice.a.at(first_row() + i * 16 + first, step + second + low));
-            // Of two blocks: steps low and high of the first, then of the second.
+                slice.a.template load<false>(a[i], first_row() + i * 16, step);
             VOXELGRAD_UNROLL
-            for (int j = 0; j < across / 2; ++j)
-                if constexpr (Pass::b_along_steps)
-                    load_matrices<false>(
-                        b[j], slice.b.at(first_column() + j * 16 + second + low, step + first));
-                else
-                    load_matrices<true>(
-                        b[j], slice.b.at(first_column() + j * 16 + second, step + first + low));
+            for (int j = 0; j < across / 2; ++j)  // two blocks of C, one after the other
+                slice.b.template load<true>(b[j], first_column() + j * 16, step);
             VOXELGRAD_UNROLL
             for (int i = 0; i < down; ++i) VOXELGRAD_UNROLL
             for (int j = 0; j < across; ++j) {
                 const std::uint32_t half[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
-                multiply_add(value[i][j], a[i], half);
+                multiply_add<typename Tile::T>(value[i][j], a[i], half);
             }
         }
     }
@@ -180,13 +192,14 @@ void launch_mma(const char* op, Stream stream, const Pass& pass) {
            mma_kernel<Tile, Pass>, pass, grid);
 }
 
-// Channels on both sides must come in eights, at addresses that are multiples of 16.
-template <class Pass>
+// T: the type of both operands. Channels on both sides must come in runs of 16 bytes, at addresses
+// that are multiples of 16.
+template <class T, class Pass>
 void mma(const char* op, Stream stream, const Pass& pass) {
-    if (pass.most_rows() <= 64) return launch_mma<MmaTile<64, 128>>(op, stream, pass);
-    if (pass.columns() <= 32) return launch_mma<MmaTile<128, 32>>(op, stream, pass);
-    if (pass.columns() <= 64) return launch_mma<MmaTile<128, 64>>(op, stream, pass);
-    launch_mma<MmaTile<128, 128>>(op, stream, pass);
+    if (pass.most_rows() <= 64) return launch_mma<MmaTile<T, 64, 128>>(op, stream, pass);
+    if (pass.columns() <= 32) return launch_mma<MmaTile<T, 128, 32>>(op, stream, pass);
+    if (pass.columns() <= 64) return launch_mma<MmaTile<T, 128, 64>>(op, stream, pass);
+    launch_mma<MmaTile<T, 128, 128>>(op, stream, pass);
 }
 
 }  // namespace voxelgrad::cuda

@@ -50,26 +50,57 @@ struct Fragments {
                 held[r][lane] = static_cast<std::uint32_t>(all[lane]);
         }
     }
-    // The element that a register holds in its lower or upper half.
-    float element(int register_, int lane, int half) const {
-        const bf16 value{static_cast<std::uint16_t>(held[register_][lane] >> (16 * half))};
+    // The bfloat16 that a register holds in its lower or upper half.
+    float half(int register_, int lane, int upper) const {
+        const bf16 value{static_cast<std::uint16_t>(held[register_][lane] >> (16 * upper))};
         return to_float(value);
+    }
+    // The TF32 that a register holds: the last 13 bits do not count.
+    float tf32(int register_, int lane) const {
+        return emulation::value_of<float>(held[register_][lane] & ~0x1FFFu);
     }
 };
 
-inline void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
-                         emulation::Location where = emulation::Location::current()) {
+template <class T>
+void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2],
+                  emulation::Location where = emulation::Location::current());
+
+template <>
+inline void multiply_add<bf16>(float (&c)[4], const std::uint32_t (&a)[4],
+                               const std::uint32_t (&b)[2], emulation::Location where) {
     const Fragments<4> all_a(a, where);
     const Fragments<2> all_b(b, where);
     const int lane = static_cast<int>(emulation::lane());
     for (int i = 0; i < 4; ++i) {
         const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
         for (int step = 0; step < 16; ++step) {
-            const int late = step / 8, pair = step % 8 / 2, half = step % 2;
-            const float left = all_a.element(late * 2 + row / 8, row % 8 * 4 + pair, half);
-            c[i] = std::fma(left, all_b.element(late, column * 4 + pair, half), c[i]);
+            const int late = step / 8, pair = step % 8 / 2, upper = step % 2;
+            const float left = all_a.half(late * 2 + row / 8, row % 8 * 4 + pair, upper);
+            c[i] = std::fma(left, all_b.half(late, column * 4 + pair, upper), c[i]);
         }
     }
+}
+
+template <>
+inline void multiply_add<float>(float (&c)[4], const std::uint32_t (&a)[4],
+                                const std::uint32_t (&b)[2], emulation::Location where) {
+    const Fragments<4> all_a(a, where);
+    const Fragments<2> all_b(b, where);
+    const int lane = static_cast<int>(emulation::lane());
+    for (int i = 0; i < 4; ++i) {
+        const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        for (int step = 0; step < 8; ++step) {
+            const int late = step / 4, place = step % 4;
+            const float left = all_a.tf32(late * 2 + row / 8, row % 8 * 4 + place);
+            c[i] = std::fma(left, all_b.tf32(late, column * 4 + place), c[i]);
+        }
+    }
+}
+
+// Half of the last place that counts is added: the magnitude is rounded, ties away from zero.
+inline std::uint32_t to_tf32(std::uint32_t bits) {
+    const bool is_finite = (bits >> 23 & 0xFF) != 0xFF;
+    return is_finite ? (bits + 0x1000u) & ~0x1FFFu : bits;
 }
 
 }  // namespace voxelgrad::cuda

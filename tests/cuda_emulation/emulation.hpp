@@ -199,6 +199,9 @@ inline float rsqrtf(float value) { return 1.0f / std::sqrt(value); }
 inline float __int_as_float(int bits) {
     return emulation::value_of<float>(static_cast<unsigned>(bits));
 }
+inline unsigned __float_as_uint(float value) {
+    return static_cast<unsigned>(emulation::bits_of(value));
+}
 inline int __float_as_int(float value) {
     return emulation::value_of<int>(emulation::bits_of(value));
 }
