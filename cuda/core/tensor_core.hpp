@@ -54,9 +54,9 @@ __device__ void multiply_add(float (&c)[4], const std::uint32_t (&a)[4],
                              const std::uint32_t (&b)[2]);
 
 // a (16 x 16) and b (16 x 8) of bfloat16. With g = lane / 4, t = 2 (lane % 4):
-// a holds rows g, g + 8, g, g + 8 at steps t, t, t + 8, t + 8 and the next; b column g at steps t,
-// t
-// + 8 and the next; c rows g, g, g + 8, g + 8 at columns t, t + 1, t, t + 1.
+// a holds rows g, g + 8, g, g + 8 at steps t, t, t + 8, t + 8 and the next;
+// b column g at steps t, t + 8 and the next;
+// c rows g, g, g + 8, g + 8 at columns t, t + 1, t, t + 1.
 template <>
 __device__ inline void multiply_add<bf16>(float (&c)[4], const std::uint32_t (&a)[4],
                                           const std::uint32_t (&b)[2]) {
@@ -67,9 +67,9 @@ __device__ inline void multiply_add<bf16>(float (&c)[4], const std::uint32_t (&a
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// a (16 x 8) and b (8 x 8) of float32, of which the 10 leading binary digits
-// after the point count (TF32). With g = lane / 4, t = lane % 4: a holds rows g, g + 8, g, g + 8 at
-// steps t, t, t + 4, t + 4; b column g at steps t, t + 4; c as above.
+// a (16 x 8) and b (8 x 8) of float32, of which 10 binary digits after the point count (TF32).
+// With g = lane / 4, t = lane % 4: a holds rows g, g + 8, g, g + 8 at steps t, t, t + 4, t + 4;
+// b column g at steps t, t + 4; c as above.
 template <>
 __device__ inline void multiply_add<float>(float (&c)[4], const std::uint32_t (&a)[4],
                                            const std::uint32_t (&b)[2]) {
