@@ -12,7 +12,7 @@ import voxelgrad as vg
 from voxelgrad import ops
 from voxelgrad.cli import main
 
-pytest.importorskip("h5py", reason="reads HDF5 files")
+pytest.importorskip("h5py", reason="writes HDF5 files")
 
 from keras_files import (
     DENSE,
