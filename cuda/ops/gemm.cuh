@@ -55,9 +55,9 @@ __device__ void load_run(const T* from, float (&to)[width]) {
     for (int w = 0; w < width; ++w) to[w] = to_float(pack.value[w]);
 }
 
-// What a thread has on the way from global into shared memory, and from where.
+// The rows of A and the columns of B whose elements a thread loads, worked out once.
 template <class Tile, class Pass, int width>
-struct GemmFeed {
+struct GemmLanes {
     using LoadsA = GemmLoads<Tile, Tile::rows, Pass::a_along_steps, width>;
     using LoadsB = GemmLoads<Tile, Tile::columns, Pass::b_along_steps, width>;
 
@@ -65,10 +65,9 @@ struct GemmFeed {
     const typename Pass::Part& part;
     typename Pass::Row row[LoadsA::lanes];
     typename Pass::Column column[LoadsB::lanes];
-    float a[LoadsA::runs][width], b[LoadsB::runs][width];
 
-    __device__ GemmFeed(const Pass& pass, const typename Pass::Part& part, std::int64_t first_row,
-                        int first_column)
+    __device__ GemmLanes(const Pass& pass, const typename Pass::Part& part, std::int64_t first_row,
+                         int first_column)
         : pass(pass), part(part) {
         VOXELGRAD_UNROLL
         for (int r = 0; r < LoadsA::lanes; ++r)
@@ -77,6 +76,16 @@ struct GemmFeed {
         for (int r = 0; r < LoadsB::lanes; ++r)
             column[r] = pass.column(part, first_column + LoadsB::lane(r));
     }
+};
+
+// What a thread has on the way from global into shared memory, and from where.
+template <class Tile, class Pass, int width>
+struct GemmFeed : GemmLanes<Tile, Pass, width> {
+    using Lanes = GemmLanes<Tile, Pass, width>;
+    using Lanes::Lanes, Lanes::pass, Lanes::part, Lanes::row, Lanes::column;
+    using typename Lanes::LoadsA, typename Lanes::LoadsB;
+
+    float a[LoadsA::runs][width], b[LoadsB::runs][width];
 
     __device__ void fetch(std::int64_t first_step) {
         typename Pass::Step step[LoadsA::steps];

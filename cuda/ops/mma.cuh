@@ -64,44 +64,54 @@ struct MmaSlice {
     MmaOperand<typename Tile::T, Tile::columns, Tile::depth, Pass::b_along_steps> b;
 };
 
-// What a thread copies into slices.
+// What a thread copies into slices: runs of 16 bytes, to where an operand has its place for them.
 template <class Tile, class Pass>
-struct MmaFeed {
-    using LoadsA = GemmLoads<Tile, Tile::rows, Pass::a_along_steps, Tile::width>;
-    using LoadsB = GemmLoads<Tile, Tile::columns, Pass::b_along_steps, Tile::width>;
+struct MmaFeed : GemmLanes<Tile, Pass, Tile::width> {
+    using Lanes = GemmLanes<Tile, Pass, Tile::width>;
+    using Lanes::Lanes, Lanes::pass, Lanes::part, Lanes::row, Lanes::column;
+    using typename Lanes::LoadsA, typename Lanes::LoadsB;
 
-    const Pass& pass;
-    const typename Pass::Part& part;
-    typename Pass::Row row[LoadsA::lanes];
-    typename Pass::Column column[LoadsB::lanes];
-
-    __device__ MmaFeed(const Pass& pass, const typename Pass::Part& part, std::int64_t first_row,
-                       int first_column)
-        : pass(pass), part(part) {
-        VOXELGRAD_UNROLL
-        for (int r = 0; r < LoadsA::lanes; ++r)
-            row[r] = pass.row(part, first_row + LoadsA::lane(r));
-        VOXELGRAD_UNROLL
-        for (int r = 0; r < LoadsB::lanes; ++r)
-            column[r] = pass.column(part, first_column + LoadsB::lane(r));
-    }
-
-    __device__ void copy(std::int64_t first_step, MmaSlice<Tile, Pass>& slice) const {
+    template <class Operand>
+    __device__ void copy_a(std::int64_t first_step, Operand& to) const {
         typename Pass::Step step{};
         VOXELGRAD_UNROLL
         for (int r = 0; r < LoadsA::runs; ++r) {
             if (r < LoadsA::steps) step = pass.step(part, first_step + LoadsA::step(r));
-            copy_later(slice.a.at(LoadsA::lane(r), LoadsA::step(r)),
+            copy_later(to.at(LoadsA::lane(r), LoadsA::step(r)),
                        pass.a(row[r % LoadsA::lanes], step));
         }
+    }
+    template <class Operand>
+    __device__ void copy_b(std::int64_t first_step, Operand& to) const {
+        typename Pass::Step step{};
         VOXELGRAD_UNROLL
         for (int r = 0; r < LoadsB::runs; ++r) {
             if (r < LoadsB::steps) step = pass.step(part, first_step + LoadsB::step(r));
-            copy_later(slice.b.at(LoadsB::lane(r), LoadsB::step(r)),
+            copy_later(to.at(LoadsB::lane(r), LoadsB::step(r)),
                        pass.b(step, column[r % LoadsB::lanes]));
         }
     }
+    __device__ void copy(std::int64_t first_step, MmaSlice<Tile, Pass>& slice) const {
+        copy_a(first_step, slice.a);
+        copy_b(first_step, slice.b);
+    }
 };
+
+// Stores 16 rows of C of which a warp holds blocks of 16 x 8, four elements of each a thread: two
+// neighbours of row lane / 4, then of the eighth row after it.
+template <int blocks, class Pass>
+__device__ void store_blocks(const Pass& pass, const typename Pass::Part& part, std::int64_t row,
+                             int column, const float (&value)[blocks][4]) {
+    const int lane = threadIdx.x % 32;
+    row += lane / 4;
+    column += lane % 4 * 2;
+    VOXELGRAD_UNROLL
+    for (int half = 0; half < 2; ++half) VOXELGRAD_UNROLL
+    for (int j = 0; j < blocks; ++j) {
+        const float pair[2] = {value[j][half * 2], value[j][half * 2 + 1]};
+        pass.template store<2>(part, row + half * 8, column + j * 8, pair);
+    }
+}
 
 // The part of C that a warp computes: blocks of 16 x 8, of which each thread holds four elements.
 template <class Tile, class Pass>
@@ -137,16 +147,9 @@ struct MmaTotals {
 
     __device__ void store(const Pass& pass, const typename Pass::Part& part, std::int64_t row,
                           int column) const {
-        const int lane = threadIdx.x % 32;
-        row += first_row() + lane / 4;
-        column += first_column() + lane % 4 * 2;
         VOXELGRAD_UNROLL
-        for (int i = 0; i < down; ++i) VOXELGRAD_UNROLL
-        for (int half = 0; half < 2; ++half) VOXELGRAD_UNROLL
-        for (int j = 0; j < across; ++j) {
-            const float pair[2] = {value[i][j][half * 2], value[i][j][half * 2 + 1]};
-            pass.template store<2>(part, row + i * 16 + half * 8, column + j * 8, pair);
-        }
+        for (int i = 0; i < down; ++i)
+            store_blocks(pass, part, row + first_row() + i * 16, column + first_column(), value[i]);
     }
 };
 
