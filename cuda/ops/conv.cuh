@@ -34,6 +34,7 @@ ImagePass<T, inner, W> image_pass_of(const char* op, const ConvGeometry& g, bool
     pass.source_channels = static_cast<int>(to_fine ? g.coarse_channels : g.fine_channels);
     pass.target_channels = static_cast<int>(to_fine ? g.fine_channels : g.coarse_channels);
     pass.order = weight_order(g, inner);
+    pass.by_source_channels = Divisor(pass.source_channels);
     return pass;
 }
 
@@ -114,12 +115,15 @@ void weight_pass(const char* op, Stream stream, const ConvGeometry& g, const T* 
     pass.order = weight_order(g, !g.transposed);
     pass.pixels = g.batch * g.coarse_pixels();
     pass.weight_size = g.weight_size();
+    pass.by_fine_channels = Divisor(pass.fine_channels);
     const bool grouped = is_grouped(g);
     const std::int64_t pairs = g.groups * g.coarse_channels * g.fine_channels;
     const std::int64_t tiles =
         grouped ? divide_up(pairs, most_columns) * pass.taps()
                 : g.groups * divide_up(g.coarse_channels, 128) * divide_up(pass.columns(), 64);
     pass.length = piece_length(pass.pixels, tiles, pass.weight_size);
+    check(pass.length < most_places, op, ": a sum over ", pass.length,
+          " pixels is too long; CUDA kernels take up to ", most_places, ": split the input");
     const std::int64_t pieces = divide_up(std::max<std::int64_t>(pass.pixels, 1), pass.length);
     const Workspace<float> partial(pieces > 1 ? pieces * pass.weight_size : 0);
     pass.output = pieces > 1 ? partial.data() : grad_weight;

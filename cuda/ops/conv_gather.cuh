@@ -13,6 +13,7 @@
 
 #include "core/check.hpp"
 #include "core/split.hpp"
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/platform.hpp"
 #include "ops/conv_geometry.hpp"
 
@@ -32,13 +33,22 @@ struct GatherAxis {
     struct Phase {
         int start, step, count, unit;
         int first_tap, tap_step, taps, offset, offset_step;
+        Divisor by_count, by_taps;
     };
 
     __device__ Phase phase(int number) const {
-        if (!is_fine) return {0, 1, target, stride, 0, 1, kernel, -padding, dilation};
+        Phase result = without_divisors(number);
+        result.by_count = Divisor(result.count);
+        result.by_taps = Divisor(result.taps);
+        return result;
+    }
+
+    __device__ Phase without_divisors(int number) const {
+        if (!is_fine) return {0, 1, target, stride, 0, 1, kernel, -padding, dilation, {}, {}};
         Phase result{number, stride, (target - number + stride - 1) / stride,
                      1,      0,      period,
-                     0,      0,      -(dilation / common)};
+                     0,      0,      -(dilation / common),
+                     {},     {}};
         const int shifted = number + padding;
         if (shifted % common != 0) return result;  // no tap reaches these
         const auto residue = static_cast<std::int64_t>(shifted / common % period);
@@ -50,8 +60,9 @@ struct GatherAxis {
         return result;
     }
 
-    // The most target pixels that a phase has.
+    // The most target pixels and taps that a phase has.
     std::int64_t most_targets() const { return is_fine ? divide_up(target, stride) : target; }
+    int most_taps() const { return is_fine ? static_cast<int>(divide_up(kernel, period)) : kernel; }
 };
 
 inline int inverse_modulo(int value, int modulus) {
@@ -114,54 +125,74 @@ struct Gather {
         return batch * axis[0].most_targets() * axis[1].most_targets() * axis[2].most_targets();
     }
 
+    int most_taps() const {
+        return axis[0].most_taps() * axis[1].most_taps() * axis[2].most_taps();
+    }
+
     __device__ GatherAxis::Phase axis_phase(int number, int a) const {
         if (a < 2) number /= axis[2].phases;
         if (a < 1) number /= axis[1].phases;
         return axis[a].phase(a > 0 ? number % axis[a].phases : number);
     }
 
-    // Splits the number of a target pixel of a phase into its image and its place there.
-    __device__ static std::int64_t split(const Phase& phase, std::int64_t pixel,
-                                         int (&j)[conv_axes]) {
+    // A target pixel of a phase: its image and its place there.
+    struct Pixel {
+        int at[conv_axes];
+        std::int64_t image;
+    };
+
+    __device__ static Pixel pixel(const Phase& phase, std::int64_t number) {
+        Pixel result;
         for (int a = conv_axes - 1; a >= 0; --a) {
             const auto count = static_cast<std::uint64_t>(phase.axis[a].count);
-            const std::uint64_t rest = static_cast<std::uint64_t>(pixel) / count;
-            j[a] = static_cast<int>(pixel - static_cast<std::int64_t>(rest * count));
-            pixel = static_cast<std::int64_t>(rest);
+            const std::uint64_t rest = static_cast<std::uint64_t>(number) / count;
+            result.at[a] = static_cast<int>(number - static_cast<std::int64_t>(rest * count));
+            number = static_cast<std::int64_t>(rest);
         }
+        result.image = number;
+        return result;
+    }
+
+    // The pixel whose number is larger by `distance`, which is below most_places.
+    __device__ static Pixel behind(const Phase& phase, Pixel pixel, int distance) {
+        VOXELGRAD_UNROLL
+        for (int a = conv_axes - 1; a >= 0; --a) {
+            pixel.at[a] += distance;
+            distance = phase.axis[a].by_count.split(pixel.at[a]);
+        }
+        pixel.image += distance;
         return pixel;
     }
 
-    // Where target pixel `pixel` of a phase begins to read.
-    __device__ Place place(const Phase& phase, std::int64_t pixel) const {
+    // Where a target pixel of a phase begins to read.
+    __device__ Place place(const Phase& phase, const Pixel& pixel) const {
         Place result;
-        std::int64_t line = split(phase, pixel, result.at);
+        std::int64_t line = pixel.image;
         VOXELGRAD_UNROLL
         for (int a = 0; a < conv_axes; ++a) {
-            result.at[a] *= phase.axis[a].unit;
+            result.at[a] = pixel.at[a] * phase.axis[a].unit;
             line = line * axis[a].source + result.at[a];
         }
         result.base = line * source_pitch;
         return result;
     }
 
-    // The element number of channel 0 of target pixel `pixel` of a phase.
-    __device__ std::int64_t target(const Phase& phase, std::int64_t pixel) const {
-        int j[conv_axes];
-        std::int64_t line = split(phase, pixel, j);
+    // The element number of channel 0 of target pixel `number` of a phase.
+    __device__ std::int64_t target(const Phase& phase, std::int64_t number) const {
+        const Pixel at = pixel(phase, number);
+        std::int64_t line = at.image;
         VOXELGRAD_UNROLL
         for (int a = 0; a < conv_axes; ++a)
-            line = line * axis[a].target + phase.axis[a].start + phase.axis[a].step * j[a];
+            line = line * axis[a].target + phase.axis[a].start + phase.axis[a].step * at.at[a];
         return line * target_pitch;
     }
 
     // Tap number `tap` of a phase: how far it reaches, and `number`, which it has in the kernel.
     __device__ Shift shift(const Phase& phase, int tap, int& number) const {
         int t[conv_axes];
-        t[2] = tap % phase.axis[2].taps;
-        tap /= phase.axis[2].taps;
-        t[1] = tap % phase.axis[1].taps;
-        t[0] = tap / phase.axis[1].taps;
+        t[2] = tap;
+        t[1] = phase.axis[2].by_taps.split(t[2]);
+        t[0] = phase.axis[1].by_taps.split(t[1]);
         Shift result;
         std::int64_t line = 0;
         number = 0;

@@ -45,6 +45,7 @@ struct ImagePass {
     T* target;
     int groups, source_channels, target_channels;
     WeightOrder order;
+    Divisor by_source_channels;
 
     // Of one block, in shared memory.
     struct Part {
@@ -62,6 +63,7 @@ struct ImagePass {
     std::int64_t parts() const { return std::int64_t(gather.phases()) * groups; }
     std::int64_t most_rows() const { return gather.most_targets(); }
     int columns() const { return target_channels; }
+    int most_steps() const { return gather.most_taps() * source_channels; }
 
     // Called by every thread of a block.
     __device__ void enter(std::int64_t number, Part& part) const {
@@ -83,15 +85,14 @@ struct ImagePass {
 
     __device__ Row row(const Part& part, std::int64_t i) const {
         if (i >= part.rows) return no_place();
-        Place place = gather.place(part.phase, i);
+        Place place = gather.place(part.phase, gather.pixel(part.phase, i));
         place.base += part.source;
         return place;
     }
     __device__ Step step(const Part& part, std::int64_t number) const {
         if (number >= part.steps) return {no_shift(), -1};
-        const int k = static_cast<int>(number), tap = k / source_channels;
-        const int channel = k - tap * source_channels;
-        int tap_number;
+        int channel = static_cast<int>(number), tap_number;
+        const int tap = by_source_channels.split(channel);
         Step result;
         result.shift = gather.shift(part.phase, tap, tap_number);
         result.shift.distance += channel;
@@ -142,9 +143,11 @@ struct WeightPass {
     int groups, coarse_channels, fine_channels;
     WeightOrder order;  // k: of the fine channels, n: of the coarse ones
     std::int64_t pixels, length, weight_size;
+    Divisor by_fine_channels;
 
     struct Part {
         Gather::Phase phase;
+        Gather::Pixel first_pixel;
         std::int64_t fine, coarse, output, first, end;
     };
     using Row = std::int64_t;
@@ -175,6 +178,9 @@ struct WeightPass {
             part.end = std::min(part.first + length, pixels);
         }
         __syncthreads();
+        if (thread == 0 && part.first < part.end)
+            part.first_pixel = gather.pixel(part.phase, part.first);
+        __syncthreads();
     }
     __device__ std::int64_t first_step(const Part& part) const { return part.first; }
     __device__ std::int64_t end_step(const Part& part) const { return part.end; }
@@ -184,14 +190,16 @@ struct WeightPass {
     }
     __device__ Step step(const Part& part, std::int64_t pixel) const {
         if (pixel >= part.end) return {no_place(), -1};
-        return {gather.place(part.phase, pixel), pixel * gather.target_pitch};
+        const auto at =
+            gather.behind(part.phase, part.first_pixel, static_cast<int>(pixel - part.first));
+        return {gather.place(part.phase, at), pixel * gather.target_pitch};
     }
     __device__ Column column(const Part& part, int j) const {
-        const int tap = j / fine_channels;
         if (j >= part.phase.taps() * fine_channels) return no_shift();
         int number;
+        const int tap = by_fine_channels.split(j);
         Shift result = gather.shift(part.phase, tap, number);
-        result.distance += part.fine + j - tap * fine_channels;
+        result.distance += part.fine + j;
         return result;
     }
 
@@ -209,9 +217,9 @@ struct WeightPass {
         float* const row = output + part.output + i * order.n;
         VOXELGRAD_UNROLL
         for (int c = 0; c < count; ++c) {
-            const int tap = (j + c) / fine_channels;
-            if (tap < part.phase.taps())
-                row[tap * order.tap + (j + c - tap * fine_channels) * order.k] = values[c];
+            int channel = j + c;
+            const int tap = by_fine_channels.split(channel);
+            if (tap < part.phase.taps()) row[tap * order.tap + channel * order.k] = values[c];
         }
     }
 };
