@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,26 @@ def backend() -> CudaBackend:
     return _backend
 
 
+@contextmanager
+def products_by(name: str) -> Iterator[None]:
+    """Multiply bfloat16 on tensor cores by the kernel of this name, where the device has it.
+
+    The emulated device becomes one of compute capability 9.0 for "wgmma".
+    """
+    cuda = backend()
+    if not IS_REAL:
+        _cuda_emulation.become_hopper(name == "wgmma")
+    elif name == "wgmma" and cuda._cupy.cuda.Device().compute_capability != "90":
+        pytest.skip("the device has no warpgroups")
+    cuda.force_products(name)
+    try:
+        yield
+    finally:
+        cuda.force_products("")
+        if not IS_REAL:
+            _cuda_emulation.become_hopper(False)
+
+
 def evaluate_on_device(
     case: OpCase, arrays: list[np.ndarray | None], grad: np.ndarray
 ) -> list[np.ndarray]:
@@ -47,3 +69,11 @@ def evaluate_on_device(
     output.backward(cuda.from_host(grad))
     grads = [v.grad.numpy() for v in values if isinstance(v, vg.Tensor)]
     return [output.numpy(), *grads]
+
+
+def channels_in_eights(case: OpCase) -> bool:
+    """Return whether a convolution's channels come in eights on both sides, in every group."""
+    weight = case.args[1]
+    assert weight is not None
+    outputs, *_, inputs = weight.shape
+    return outputs // case.params.get("groups", 1) % 8 == 0 and inputs % 8 == 0

@@ -12,7 +12,7 @@ from bf16_runs import BF16, convolution_bounds, rounded_problem
 from bounds import majorant, monomial
 from comparison import assert_within
 from conv_cases import conv_case
-from cuda_device import backend, evaluate_on_device
+from cuda_device import IS_REAL, backend, channels_in_eights, evaluate_on_device, products_by
 from op_case import OpCase
 from op_cases import CONV_CASES
 from op_runs import Problem, problem_of, solve
@@ -47,6 +47,69 @@ def test_bfloat16_is_within_the_rounding_bound(case: OpCase) -> None:
     problem = rounded_problem(case, case.arrays(np.float64))
     bounds = convolution_bounds(case, problem, winograd=False)
     assert_within(_run_bf16(case, problem), problem.expected, bounds)
+
+
+# Channels in eights run on tensor cores. Several slices, tiles, pieces, parts; ends of each.
+TENSOR_CORE_CASES = [
+    *(case for case in CONV_CASES if channels_in_eights(case)),
+    conv_case("conv", (2, 13, 11), (24, 72), (3, 3), padding=1),
+    conv_case("conv", (1, 9, 7, 6), (16, 40), (3, 3, 3), stride=2, padding=1),
+    conv_case("conv", (1, 15, 14), (8, 8), (5, 4), stride=(4, 6), padding=3, dilation=(2, 3)),
+    conv_case("conv", (1, 9, 8), (16, 64), (3, 3), dilation=2, groups=2),
+    conv_case("conv", (2, 6, 5), (72, 136), (1, 1)),
+    conv_case("conv_transpose", (2, 9, 11), (32, 24), (2, 2), stride=2),
+]
+on_tensor_cores = pytest.mark.parametrize("products", ["mma", "wgmma"])
+each_case = pytest.mark.parametrize("case", TENSOR_CORE_CASES, ids=lambda case: case.name)
+
+
+@on_tensor_cores
+@each_case
+def test_bfloat16_on_tensor_cores_is_within_the_bound(case: OpCase, products: str) -> None:
+    problem = rounded_problem(case, case.arrays(np.float64))
+    bounds = convolution_bounds(case, problem, winograd=False)
+    with products_by(products):
+        results = _run_bf16(case, problem)
+        repeated = _run_bf16(case, problem)
+    assert_within(results, problem.expected, bounds)
+    assert [r.tobytes() for r in results] == [r.tobytes() for r in repeated]
+
+
+@on_tensor_cores
+@each_case
+def test_small_integers_are_exact_on_tensor_cores(case: OpCase, products: str) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [None if a is None else rng.integers(-2, 3, a.shape) for a in case.arrays(float)]
+    problem = solve(case, [None if a is None else a.astype(float) for a in arrays])
+    with products_by(products):
+        results = _run_bf16(case, problem)
+    for i, (result, exact) in enumerate(zip(results, problem.expected, strict=True)):
+        stored = exact.astype(BF16) if i < 2 else exact  # images are rounded, parameters are not
+        np.testing.assert_array_equal(result, stored.astype(np.float32))
+
+
+def test_the_largest_tile_of_warpgroups_is_exact() -> None:
+    """It is for many rows and columns, so that it has no case of its own above."""
+    cuda, rng = backend(), np.random.default_rng(0)
+    input, weight = (rng.integers(-2, 3, (n, 72)).astype(np.float32) for n in (33_700, 136))
+    output = cuda.empty((len(input), len(weight)), BF16)
+    with products_by("wgmma"):
+        arrays = cuda.from_host(input.astype(BF16)), cuda.from_host(weight)
+        cuda.linear_forward(*arrays, None, output, 1.0)
+    np.testing.assert_array_equal(cuda.to_host(output), (input @ weight.T).astype(BF16))
+
+
+def test_products_that_do_not_exist_are_refused() -> None:
+    cuda = backend()
+    with pytest.raises(ValueError, match="'cublas' are unknown; choose mma or wgmma"):
+        cuda.force_products("cublas")
+    arrays = [cuda.zeros((1, 3, 3, 8), BF16), cuda.zeros((8, 1, 1, 8)), None]
+    output = cuda.empty((1, 3, 3, 8), BF16)
+    with products_by("mma"):
+        cuda.force_products("wgmma")
+        if not IS_REAL:
+            with pytest.raises(ValueError, match=r"conv_forward: .* compute capability 9\.0"):
+                cuda.conv_forward(*arrays, output, (1, 1), (0, 0), (1, 1), 1, 1.0)
 
 
 @pytest.mark.parametrize("case", SEVERAL_TILES, ids=lambda case: case.name)
@@ -96,10 +159,18 @@ def test_tf32_of_small_integers_is_exact(case: OpCase) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "groups", "outputs"),
-    [(np.float32, 1, 16), (BF16, 1, 16), (np.float32, 8, 8), (np.float32, 1, 3)],
+    ("dtype", "groups", "outputs", "products"),
+    [
+        (np.float32, 1, 16, "mma"),
+        (BF16, 1, 16, "mma"),
+        (BF16, 1, 16, "wgmma"),
+        (np.float32, 8, 8, "mma"),
+        (np.float32, 1, 3, "mma"),
+    ],
 )
-def test_a_slope_is_applied_before_rounding(dtype: Any, groups: int, outputs: int) -> None:
+def test_a_slope_is_applied_before_rounding(
+    dtype: Any, groups: int, outputs: int, products: str
+) -> None:
     cuda = backend()
     rng = np.random.default_rng(0)
     input = cuda.from_host(rng.standard_normal((2, 5, 4, 8)).astype(dtype))
@@ -108,7 +179,8 @@ def test_a_slope_is_applied_before_rounding(dtype: Any, groups: int, outputs: in
     results = []
     for slope in (1.0, 0.0, 0.5):
         output = cuda.empty((2, 4, 3, outputs), dtype)
-        cuda.conv_forward(input, weight, bias, output, (1, 1), (0, 0), (1, 1), groups, slope)
+        with products_by(products):
+            cuda.conv_forward(input, weight, bias, output, (1, 1), (0, 0), (1, 1), groups, slope)
         results.append(cuda.to_host(output).astype(np.float32))
     plain, relu, leaky = results
     np.testing.assert_array_equal(relu, np.maximum(plain, 0.0))

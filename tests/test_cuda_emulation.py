@@ -13,7 +13,7 @@ import bf16_bounds
 import voxelgrad as vg
 from bounds import bounds_of
 from comparison import assert_within
-from cuda_device import backend, evaluate_on_device
+from cuda_device import backend, channels_in_eights, evaluate_on_device, products_by
 from op_case import OpCase
 from op_cases import CASES, LARGE_CASES
 from op_runs import problem_of, solve
@@ -47,6 +47,10 @@ CUDA_CASES = [
     *(case for case in LARGE_CASES if case.op in LARGE_OPS),
 ]
 CUDA_BF16_CASES = [case for case in CUDA_CASES if bf16_bounds.accepts(case)]
+# Those that run on tensor cores; elsewhere they do by the kernel that all devices have.
+CUDA_WARPGROUP_CASES = [
+    case for case in CUDA_BF16_CASES if case.op.startswith("conv") and channels_in_eights(case)
+]
 CUDA_NORMS = [case for case in CUDA_CASES if "norm" in case.op]
 
 
@@ -60,6 +64,16 @@ def test_float32_is_within_the_rounding_bound(case: OpCase) -> None:
 
 @pytest.mark.parametrize("case", CUDA_BF16_CASES, ids=lambda case: case.name)
 def test_bfloat16_is_within_the_rounding_bound(case: OpCase) -> None:
+    assert_bfloat16_is_within_the_bound(case)
+
+
+@pytest.mark.parametrize("case", CUDA_WARPGROUP_CASES, ids=lambda case: case.name)
+def test_bfloat16_by_warpgroups_is_within_the_rounding_bound(case: OpCase) -> None:
+    with products_by("wgmma"):
+        assert_bfloat16_is_within_the_bound(case)
+
+
+def assert_bfloat16_is_within_the_bound(case: OpCase) -> None:
     problem = bf16_problem_of(case)
     bounds = bf16_bounds.bounds_of(case, problem.arrays, problem.grad)
     arrays = [None if a is None else a.astype(BFLOAT16) for a in problem.arrays]

@@ -36,6 +36,7 @@ void define_conv(pybind11::module_& m) {
     define_images<float>(m);
     define_images<bf16>(m);
     def(m, "allow_tf32", allow_tf32, "allowed"_a);
+    def(m, "force_products", force_products, "name"_a);
 }
 
 }  // namespace voxelgrad::cuda

@@ -60,6 +60,7 @@ void define_emulated_memory(py::module_& m) {
     m.def("release",
           [](std::uintptr_t address) { emulation::release(reinterpret_cast<void*>(address)); });
     m.def("bytes_in_use", emulation::bytes_in_use);
+    m.def("become_hopper", [](bool hopper) { emulation::is_hopper = hopper; });
 }
 #endif
 

@@ -3,7 +3,7 @@
 
 #include "cuda/ops/conv_few.cuh"
 #include "cuda/ops/conv_grouped.cuh"
-#include "cuda/ops/mma.cuh"
+#include "cuda/ops/products.cuh"
 #include "cuda/ops/reduce.cuh"
 #include "ops/conv_arguments.hpp"
 
@@ -48,11 +48,13 @@ template <bool inner>
 void rounded_image_pass(const char* op, Stream stream, const ConvGeometry& g, bool to_fine,
                         const bf16* source, const float* weight, const ConvEpilogue& epilogue,
                         bf16* target) {
+    const auto pass_with = [&](auto* values) {
+        return image_pass_of<bf16, inner>(op, g, to_fine, source, values, epilogue, target);
+    };
+    if (uses_wgmma(op)) return wgmma(op, stream, pass_with(weight));
     const Workspace<bf16> rounded(g.weight_size());
     map(op, stream, Scaled{1.0f}, g.weight_size(), rounded.data(), weight);
-    const bf16* const values = rounded.data();
-    mma<bf16>(op, stream,
-              image_pass_of<bf16, inner>(op, g, to_fine, source, values, epilogue, target));
+    mma<bf16>(op, stream, pass_with(static_cast<const bf16*>(rounded.data())));
 }
 
 template <class T, bool inner>
@@ -95,7 +97,8 @@ void weight_product(const char* op, Stream stream, const ConvGeometry& g,
                     const WeightPass<T>& pass) {
     const bool aligned = all_aligned(pass.fine, pass.coarse);
     if constexpr (std::is_same_v<T, bf16>)
-        if (channels_in(8, g) && aligned) return mma<bf16>(op, stream, pass);
+        if (channels_in(8, g) && aligned)
+            return uses_wgmma(op) ? wgmma(op, stream, pass) : mma<bf16>(op, stream, pass);
     const bool whole = channels_in(4, g) && aligned;
     if constexpr (std::is_same_v<T, float>)
         if (tf32_allowed && whole) return mma<float>(op, stream, pass);

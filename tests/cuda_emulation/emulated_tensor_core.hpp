@@ -6,22 +6,20 @@
 #include <cstdint>
 #include <cstring>
 
+#include "asynchronous.hpp"
 #include "core/bf16.hpp"
-#include "emulation.hpp"
 
 namespace voxelgrad::cuda {
 
-// At once: a device may do it as late as at the wait, so that is where readers must not come
-// before.
-inline void copy_later(void* shared, const void* from) {
-    if (from)
-        std::memcpy(shared, from, 16);
-    else
-        std::memset(shared, 0, 16);
+inline void copy_later(void* shared, const void* from,
+                       emulation::Location where = emulation::Location::current()) {
+    emulation::begin_copy(shared, from, where);
 }
-inline void end_batch() {}
-template <int>
-void wait_for_batches() {}
+inline void end_batch() { emulation::end_copies(); }
+template <int left>
+void wait_for_batches() {
+    emulation::wait_for_copies(left);
+}
 
 template <bool transposed>
 void load_matrices(std::uint32_t (&to)[4], const void* row,

@@ -14,23 +14,24 @@
 namespace emulation {
 
 Built built;
+bool is_hopper = false;
 
 namespace {
 
 constexpr std::size_t stack_bytes = 128 << 10;
 constexpr std::size_t static_limit = 48 << 10;  // what nvcc allows
-constexpr std::size_t shared_limit = 99 << 10;  // of the smallest device that is built for (sm_86)
 constexpr std::size_t guard_bytes = 256;
 constexpr unsigned char fresh = 0xFF;  // NaN in float, bfloat16 and double; -1 in integers
 constexpr unsigned char guard = 0xFF;  // reads of it are NaN as well
 
-enum class State { running, at_barrier, in_warp, done };
+enum class State { running, at_barrier, in_warp, waiting, done };
 
 struct Thread {
     uint3 index;
     State state;
     Location where;
     int fiber;
+    const void* thing;  // that it waits for
     std::uint64_t received[warpSize];
 };
 
@@ -73,7 +74,8 @@ std::vector<Fiber> fibers;
 std::vector<int> idle_fibers;
 int running_fiber = -1;
 jmp_buf scheduler;
-alignas(128) unsigned char shared_memory[shared_limit + 4 * guard_bytes];
+std::uint64_t blocks_run = 0;
+alignas(1024) unsigned char shared_memory[hopper_limit + 4 * guard_bytes];
 std::map<unsigned char*, std::size_t> allocations;
 
 std::string place_of(const Location& where) {
@@ -165,6 +167,8 @@ void wait(State state, const Location& where) {
         if (thread.state == State::in_warp)
             complain("the warp function at ", place_of(thread.where),
                      " was not reached by all the threads of its mask");
+        if (thread.state == State::waiting)
+            complain("what is waited for at ", place_of(thread.where), " never comes");
     }
     complain("no thread can run");
 }
@@ -199,6 +203,7 @@ void check_shared_guards() {
 
 void run_block() {
     Launch& all = *launch;
+    ++blocks_run;
     std::fill_n(shared_memory, sizeof shared_memory, fresh);
     all.variables.clear();
     all.meetings.clear();
@@ -232,7 +237,7 @@ void check_configuration(dim3 grid, dim3 block, std::size_t dynamic) {
         complain("blocks of ", block.x, " x ", block.y, " x ", block.z, " threads");
     if (grid.x == 0 || grid.x > 0x7FFFFFFFu || grid.y - 1 > 65534u || grid.z - 1 > 65534u)
         complain("a grid of ", grid.x, " x ", grid.y, " x ", grid.z, " blocks");
-    if (dynamic > shared_limit) complain(dynamic, " bytes of dynamic shared memory");
+    if (dynamic > shared_limit()) complain(dynamic, " bytes of dynamic shared memory");
 }
 
 // After an error fibers are left waiting: none of them is used again.
@@ -268,7 +273,7 @@ void run(const char* op, dim3 grid, dim3 block, std::size_t dynamic_shared,
     for (unsigned z = 0; z < block.z; ++z)
         for (unsigned y = 0; y < block.y; ++y)
             for (unsigned x = 0; x < block.x; ++x)
-                all.threads.push_back({{x, y, z}, {}, {}, -1, {}});
+                all.threads.push_back({{x, y, z}, {}, {}, -1, nullptr, {}});
     try {
         run_blocks(grid);
     } catch (...) {
@@ -291,6 +296,25 @@ void wait_for_block(const Location& where) {
 }
 
 unsigned lane() { return launch->current % warpSize; }
+unsigned thread_number() { return launch->current; }
+std::uint64_t block_number() { return blocks_run; }
+
+void wait_for(const void* thing, const Location& where) {
+    launch->threads[launch->current].thing = thing;
+    wait(State::waiting, where);
+}
+
+void notify(const void* thing) {
+    for (unsigned i = static_cast<unsigned>(launch->threads.size()); i-- > 0;) {
+        if (launch->threads[i].thing != thing) continue;
+        launch->threads[i].thing = nullptr;
+        launch->ready.push_back(i);
+    }
+}
+
+void complain(const std::string& problem, const Location& where) {
+    complain(problem, ", at ", place_of(where));
+}
 
 const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const Location& where) {
     Launch& all = *launch;
@@ -327,7 +351,7 @@ void* shared(const void* key, std::size_t size, std::size_t alignment) {
     std::size_t total = size;
     for (const SharedVariable& variable : all.variables) total += variable.size;
     if (total > static_limit) complain(total, " bytes of static shared memory");
-    if (total + all.dynamic_bytes > shared_limit)
+    if (total + all.dynamic_bytes > shared_limit())
         complain(total + all.dynamic_bytes, " bytes of shared memory");
     all.variables.push_back({key, offset, size});
     all.shared_bytes = offset + size + guard_bytes / 4;
@@ -336,6 +360,18 @@ void* shared(const void* key, std::size_t size, std::size_t alignment) {
 }
 
 void* dynamic_shared() { return shared_memory; }
+
+std::size_t shared_offset(const void* shared) {
+    const std::ptrdiff_t offset = static_cast<const unsigned char*>(shared) - shared_memory;
+    if (offset < 0 || static_cast<std::size_t>(offset) >= sizeof shared_memory)
+        complain("an address that lies outside shared memory");
+    return static_cast<std::size_t>(offset);
+}
+
+const unsigned char* shared_at(std::size_t offset, std::size_t bytes) {
+    if (offset + bytes > sizeof shared_memory) complain("a read behind shared memory");
+    return shared_memory + offset;
+}
 
 void* allocate(std::size_t bytes) {
     auto* const block = static_cast<unsigned char*>(

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <source_location>
+#include <string>
 #include <type_traits>
 
 #define __global__
@@ -41,6 +42,11 @@ struct Built {
 };
 // Of the thread that runs now.
 extern Built built;
+// Whether the device is one of compute capability 9.0: more shared memory, and warpgroups.
+extern bool is_hopper;
+constexpr std::size_t hopper_limit = 227 << 10;
+// Of shared memory; elsewhere that of the smallest device that is built for (sm_86).
+inline std::size_t shared_limit() { return is_hopper ? hopper_limit : 99 << 10; }
 
 // Runs a kernel on all blocks. Throws std::runtime_error, which names `op`, the block and the place
 // in the source, for what the head of this file lists.
@@ -51,8 +57,19 @@ void wait_for_block(const Location& where);
 // All threads named in the mask give 8 bytes; afterwards each reads what the others gave.
 const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const Location& where);
 unsigned lane();
+unsigned thread_number();
+std::uint64_t block_number();  // of all that were ever run
+
+// Waits until another thread notifies those who wait for `thing`; which may have come about
+// already, so that callers ask before.
+void wait_for(const void* thing, const Location& where);
+void notify(const void* thing);
+[[noreturn]] void complain(const std::string& problem, const Location& where);
+
 void* shared(const void* key, std::size_t size, std::size_t alignment);
 void* dynamic_shared();
+std::size_t shared_offset(const void* shared);
+const unsigned char* shared_at(std::size_t offset, std::size_t bytes);
 
 template <class T, class Key>
 T& shared_variable(Key) {

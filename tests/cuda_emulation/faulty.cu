@@ -112,6 +112,8 @@ constexpr Case cases[] = {
 
 }  // namespace
 
+void define_faulty_warpgroups(pybind11::module_& m);  // faulty_warpgroups.cu
+
 // Runs the kernel of this name on an array of 8 floats.
 void define_faulty(pybind11::module_& m) {
     m.def("run_faulty", [](const std::string& name, std::uintptr_t address) {
@@ -120,6 +122,7 @@ void define_faulty(pybind11::module_& m) {
                 launch(one.name, nullptr, {dim3(1), dim3(one.threads), one.shared_bytes},
                        one.kernel, reinterpret_cast<float*>(address));
     });
+    define_faulty_warpgroups(m);
 }
 
 }  // namespace voxelgrad::cuda
