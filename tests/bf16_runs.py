@@ -43,7 +43,7 @@ def convolution_bounds(case: OpCase, problem: Problem, winograd: bool) -> list[n
     Args:
         case: A convolution or a linear layer.
         problem: It on numbers that bfloat16 holds.
-        winograd: Whether Winograd's algorithm may do the sums, on images widened to float32.
+        winograd: Whether Winograd's algorithm may do the sums, in float32 frequencies.
     """
     family = convolution if winograd else monomial
     sums = family(case, problem.arrays, problem.grad)

@@ -1,4 +1,4 @@
-"""Convolution of bfloat16 images, by both algorithms, on every instruction set."""
+"""Convolution of bfloat16 images, by every algorithm, on every instruction set."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import voxelgrad as vg
 from bf16_runs import BF16, convolution_bounds, rounded_problem, run_bf16
 from comparison import assert_within
 from conv_cases import conv_case
-from instruction_sets import ALL, forced
+from instruction_sets import ALL, VECTOR, forced
 from op_case import OpCase
 from op_cases import CONV_CASES
 from op_runs import Problem, solve
+from test_conv_algorithms import WINOGRAD_CASES
 
 CASES = [
     *CONV_CASES,
@@ -38,6 +39,15 @@ def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
     problem = problem_of(case)
     bounds = convolution_bounds(case, problem, winograd=False)
     with forced("tile", isa):
+        assert_within(run_bf16(case, problem), problem.expected, bounds)
+
+
+@pytest.mark.parametrize("isa", VECTOR)
+@pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
+def test_winograd_stays_within_the_rounding_bound(case: OpCase, isa: str) -> None:
+    problem = problem_of(case)
+    bounds = convolution_bounds(case, problem, winograd=True)
+    with forced("winograd", isa):
         assert_within(run_bf16(case, problem), problem.expected, bounds)
 
 

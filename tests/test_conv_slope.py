@@ -39,7 +39,11 @@ FLOAT32 = [
     ),
     *(("depthwise", case) for case in CONV_CASES if is_depthwise(case)),
 ]
-BFLOAT16 = [("tile", case) for case in CONV_CASES] + [("widened", c) for c in CONV_CASES[::7]]
+BFLOAT16 = [
+    *(("tile", case) for case in CONV_CASES),
+    *(("winograd", case) for case in WINOGRAD_CASES),
+    *(("widened", case) for case in CONV_CASES[::7]),
+]
 
 
 class Sloped:

@@ -70,13 +70,17 @@ def _algorithms(case: OpCase) -> list[str]:
     return names
 
 
+def _bf16_algorithms(case: OpCase) -> list[str]:
+    return ["", "tile", "widened", *(["winograd"] if accepts(case) else [])]
+
+
 @st.composite
 def runs(draw: Callable[..., Any], op: str, in_bf16: bool = False) -> Drawn:
     """Draw a case of ``op``, an instruction set and, for convolution, an algorithm."""
     case = draw(DRAWN[op])
     names = [""]
     if op in CONVOLUTIONS:
-        names = ["", "tile", "widened"] if in_bf16 else _algorithms(case)
+        names = _bf16_algorithms(case) if in_bf16 else _algorithms(case)
     isa = draw(st.sampled_from(ALL if in_bf16 and op in CONVOLUTIONS else VECTOR))
     return Drawn(case, draw(st.integers(0, 2**32 - 1)), isa, draw(st.sampled_from(names)))
 

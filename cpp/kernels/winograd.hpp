@@ -29,15 +29,17 @@ struct WinogradFrequencies {
 };
 
 // The pixels of a tile; those beyond the given rows and columns lie outside the image and are zero.
+template <class T>
 struct WinogradPatch {
-    const float* pixels;  // of row 0, column 0
+    const T* pixels;  // of row 0, column 0
     std::int64_t row_stride, pixel_stride, channels;
     int first_row, last_row, first_column, last_column;
 };
 
 // The pixels that an output tile is written to.
+template <class T>
 struct WinogradPixels {
-    float* pixels;
+    T* pixels;
     std::int64_t row_stride, pixel_stride;
     int rows, columns;  // at most 4x4; the rest of the tile lies outside the image
     int channels;
@@ -45,14 +47,19 @@ struct WinogradPixels {
     bool past_cache;  // whole vectors at aligned addresses only; ends with fence()
 };
 
-struct WinogradKernels {
+// T: the type of the images; frequencies are float.
+template <class T>
+struct WinogradImageKernels {
     // 6x6 pixels -> 36 frequencies: B^T x B. The last vector is filled up with zeros.
-    void (*input)(const WinogradPatch& patch, const WinogradFrequencies& to);
+    void (*input)(const WinogradPatch<T>& patch, const WinogradFrequencies& to);
     // 4x4 pixels -> 36 frequencies: A y A^T. The last vector is filled up with zeros.
-    void (*gradient)(const WinogradPatch& patch, const WinogradFrequencies& to);
+    void (*gradient)(const WinogradPatch<T>& patch, const WinogradFrequencies& to);
     // 36 frequencies -> 4x4 pixels plus bias, A^T m A + bias, and the slope.
     void (*output)(const float* frequencies, std::int64_t stride, const float* bias,
-                   const WinogradPixels& to);
+                   const WinogradPixels<T>& to);
+};
+
+struct WinogradKernels {
     // 9 taps of a panel of channels, `tap_stride` floats apart -> 36 frequencies: G w G^T.
     void (*weight)(const float* taps, std::int64_t tap_stride, float* frequencies,
                    std::int64_t stride);
@@ -64,5 +71,6 @@ struct WinogradKernels {
 };
 
 VOXELGRAD_KERNEL_TABLE(WinogradKernels, winograd)
+VOXELGRAD_TYPED_KERNEL_TABLES(WinogradImageKernels, winograd_image)
 
 }  // namespace voxelgrad

@@ -153,8 +153,8 @@ template <class Transform, class Load, class Store>
 
 // A function of its own: in the loop over channels the compiler would keep 72 addresses on the
 // stack.
-template <class Transform, class Store>
-[[gnu::noinline]] void pixels_to_frequencies(const float* pixels, std::int64_t row_stride,
+template <class Transform, class T, class Store>
+[[gnu::noinline]] void pixels_to_frequencies(const T* pixels, std::int64_t row_stride,
                                              std::int64_t pixel_stride, float* frequencies,
                                              std::int64_t stride, Store store_vector) {
     transform_tile<Transform>(
@@ -167,8 +167,8 @@ template <class Transform, class Store>
 }
 
 // Copies one vector of channels of each pixel, zero where it lies outside the image.
-template <int size>
-[[gnu::noinline]] void copy_pixels(const WinogradPatch& patch, std::int64_t channel, Vec* copy) {
+template <int size, class T>
+[[gnu::noinline]] void copy_pixels(const WinogradPatch<T>& patch, std::int64_t channel, Vec* copy) {
     for (int i = 0; i < size * size; ++i) copy[i] = Vec{};
     for (int row = patch.first_row; row < patch.last_row; ++row)
         for (int column = patch.first_column; column < patch.last_column; ++column)
@@ -177,8 +177,8 @@ template <int size>
                 patch.channels - channel);
 }
 
-template <class Transform, class Store>
-void transform_patch(const WinogradPatch& patch, const WinogradFrequencies& to,
+template <class Transform, class T, class Store>
+void transform_patch(const WinogradPatch<T>& patch, const WinogradFrequencies& to,
                      Store store_vector) {
     constexpr int size = Transform::from;
     const bool whole = patch.first_row == 0 && patch.last_row == size && patch.first_column == 0 &&
@@ -197,17 +197,17 @@ void transform_patch(const WinogradPatch& patch, const WinogradFrequencies& to,
     }
 }
 
-template <class Transform>
-void transform_pixels(const WinogradPatch& patch, const WinogradFrequencies& to) {
+template <class Transform, class T>
+void transform_pixels(const WinogradPatch<T>& patch, const WinogradFrequencies& to) {
     if (lanes == strip_block && to.past_cache)  // whole cache lines only
         transform_patch<Transform>(patch, to, [](float* p, Vec v) { stream(p, v); });
     else
         transform_patch<Transform>(patch, to, [](float* p, Vec v) { store(p, v); });
 }
 
-template <class Finish, class StoreVector>
+template <class T, class Finish, class StoreVector>
 [[gnu::always_inline]] inline void output_vector(const float* frequencies, std::int64_t stride,
-                                                 Finish finish, const WinogradPixels& to, int c,
+                                                 Finish finish, const WinogradPixels<T>& to, int c,
                                                  StoreVector store_vector) {
     transform_tile<OutputTransform>(
         [&](int row, int column) {
@@ -220,16 +220,16 @@ template <class Finish, class StoreVector>
         });
 }
 
-template <class Activation>
+template <class T, class Activation>
 void output_with(Activation activation, const float* frequencies, std::int64_t stride,
-                 const float* bias, const WinogradPixels& to) {
-    const auto plain = [](float* at, Vec v) { store(at, v); };
-    const auto past_cache = [](float* at, Vec v) { stream(at, v); };
+                 const float* bias, const WinogradPixels<T>& to) {
+    const auto plain = [](T* at, Vec v) { store(at, v); };
+    const auto past_cache = [](T* at, Vec v) { stream(at, v); };
     for (int c = 0; c < to.channels; c += lanes) {
         const Vec start = load(bias + c);
         const auto finish = [&](Vec v) { return activation(v + start); };
         const int left = to.channels - c;
-        const auto part = [&](float* at, Vec v) { store_first(at, v, left); };
+        const auto part = [&](T* at, Vec v) { store_first(at, v, left); };
         if (left < lanes)
             output_vector(frequencies, stride, finish, to, c, part);
         else if (to.past_cache)
@@ -239,8 +239,9 @@ void output_with(Activation activation, const float* frequencies, std::int64_t s
     }
 }
 
+template <class T>
 void output(const float* frequencies, std::int64_t stride, const float* bias,
-            const WinogradPixels& to) {
+            const WinogradPixels<T>& to) {
     if (to.slope == 1.0f)
         output_with([](Vec v) { return v; }, frequencies, stride, bias, to);
     else
@@ -272,13 +273,14 @@ void weight_gradient(const float* frequencies, std::int64_t stride, float* const
 
 void fence() { stream_fence(); }
 
+template <class T>
+constexpr WinogradImageKernels<T> image_kernels = {
+    transform_pixels<InputTransform, T>, transform_pixels<GradientTransform, T>, output<T>};
+
 }  // namespace
 
-extern const WinogradKernels winograd = {transform_pixels<InputTransform>,
-                                         transform_pixels<GradientTransform>,
-                                         output,
-                                         weight,
-                                         weight_gradient,
-                                         fence};
+extern const WinogradKernels winograd = {weight, weight_gradient, fence};
+extern const WinogradImageKernels<float> winograd_image_float = image_kernels<float>;
+extern const WinogradImageKernels<bf16> winograd_image_bf16 = image_kernels<bf16>;
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

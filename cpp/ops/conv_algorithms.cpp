@@ -20,7 +20,8 @@ struct List<float> {
 
 template <>
 struct List<bf16> {
-    static constexpr const ConvAlgorithmFor<bf16>* algorithms[] = {&conv_tile, &conv_widened};
+    static constexpr const ConvAlgorithmFor<bf16>* algorithms[] = {&conv_winograd_bf16, &conv_tile,
+                                                                   &conv_widened};
 };
 
 template <class T>
@@ -36,8 +37,8 @@ const char* known_name(std::string_view name) {
     if (const auto* algorithm = algorithm_named<float>(name)) return algorithm->name;
     if (const auto* algorithm = algorithm_named<bf16>(name)) return algorithm->name;
     fail("convolution algorithm '", name,
-         "' is unknown; choose depthwise, head, winograd, direct or naive, for bfloat16 tile or "
-         "widened");
+         "' is unknown; choose depthwise, head, winograd, direct or naive, for bfloat16 winograd, tile "
+         "or widened");
 }
 
 const char* name_in_environment() {

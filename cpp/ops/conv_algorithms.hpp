@@ -33,6 +33,8 @@ extern const ConvAlgorithm conv_winograd;   // 3x3 in the last two axes, stride 
 extern const ConvAlgorithm conv_direct;     // register blocks over a padded strip
 extern const ConvAlgorithm conv_naive;      // plain loops
 
+// conv_winograd on bfloat16 images, whose frequencies are float.
+extern const ConvAlgorithmFor<bf16> conv_winograd_bf16;
 extern const ConvAlgorithmFor<bf16> conv_tile;     // blocks of 32 pixels x 32 channels
 extern const ConvAlgorithmFor<bf16> conv_widened;  // the float algorithms on widened images
 

@@ -33,19 +33,24 @@ struct Sides {
     std::int64_t source_step() const { return weight_index(0, 0, 1, 0); }
 };
 
-struct Pass : Sides {
-    const float* source_data;
+// T: the type of the images.
+template <class T>
+struct PassOf : Sides {
+    const T* source_data;
     const float* weight;
     ConvEpilogue epilogue;
-    float* target_data;
+    T* target_data;
 };
+
+using Pass = PassOf<float>;
 
 // Coarse from fine.
 inline Sides forward_sides(const ConvGeometry& g) {
     return {g, {g.fine, g.fine_channels}, {g.coarse, g.coarse_channels}, true};
 }
-inline Pass forward_pass(const ConvGeometry& g, const float* fine, const float* weight,
-                         const ConvEpilogue& epilogue, float* coarse) {
+template <class T>
+PassOf<T> forward_pass(const ConvGeometry& g, const T* fine, const float* weight,
+                       const ConvEpilogue& epilogue, T* coarse) {
     return {forward_sides(g), fine, weight, epilogue, coarse};
 }
 
@@ -53,8 +58,9 @@ inline Pass forward_pass(const ConvGeometry& g, const float* fine, const float* 
 inline Sides backward_sides(const ConvGeometry& g) {
     return {g, {g.coarse, g.coarse_channels}, {g.fine, g.fine_channels}, false};
 }
-inline Pass backward_pass(const ConvGeometry& g, const float* coarse, const float* weight,
-                          const ConvEpilogue& epilogue, float* fine) {
+template <class T>
+PassOf<T> backward_pass(const ConvGeometry& g, const T* coarse, const float* weight,
+                        const ConvEpilogue& epilogue, T* fine) {
     return {backward_sides(g), coarse, weight, epilogue, fine};
 }
 

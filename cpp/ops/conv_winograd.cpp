@@ -29,8 +29,9 @@ constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all freque
 constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 
+template <class T>
 struct Plan {
-    const Pass& pass;
+    const PassOf<T>& pass;
     const GatherPhase& phase;
     WinogradTiles tiles;
     const WinogradWeight& weight;
@@ -40,7 +41,8 @@ struct Plan {
 };
 
 // The products of a block's tiles for one frequency and panel.
-void multiply(const Plan& plan, const TileBlock& block, const WinogradFrequencies& source,
+template <class T>
+void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
               int frequency, std::int64_t panel, float* products) {
     WinogradProduct product{};
     product.source = source.data + frequency * source.stride;
@@ -57,16 +59,17 @@ void multiply(const Plan& plan, const TileBlock& block, const WinogradFrequencie
 }
 
 // Transforms the products of target tiles [first, first + count) of a block back into pixels.
-void transform_back(const Plan& plan, const TileBlock& block, const float* products,
+template <class T>
+void transform_back(const Plan<T>& plan, const TileBlock& block, const float* products,
                     std::int64_t stride, std::int64_t panel, std::int64_t first,
                     std::int64_t count) {
-    const Pass& pass = plan.pass;
+    const PassOf<T>& pass = plan.pass;
     const std::int64_t all = pass.target.channels, channel = panel * plan.width;
     const std::int64_t* extent = pass.target.extent;
     const auto left = [](std::int64_t size, std::int64_t at) {
         return static_cast<int>(std::min<std::int64_t>(winograd_tile, size - at));
     };
-    WinogradPixels to{};
+    WinogradPixels<T> to{};
     to.row_stride = extent[2] * all;
     to.pixel_stride = all;
     to.channels = static_cast<int>(std::min(plan.width, all - channel));
@@ -80,13 +83,14 @@ void transform_back(const Plan& plan, const TileBlock& block, const float* produ
         to.pixels = pass.target_data + pixel * all + channel;
         to.rows = left(extent[1], place.row);
         to.columns = left(extent[2], place.column);
-        winograd_kernels().output(products + (at - first) * plan.width, stride, plan.bias + channel,
-                                  to);
+        winograd_image_kernels<T>().output(products + (at - first) * plan.width, stride,
+                                           plan.bias + channel, to);
     }
 }
 
 // One block from its pixels to its results.
-void run_block(const Plan& plan, const TileBlock& block) {
+template <class T>
+void run_block(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t channels = plan.pass.source.channels;
     const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
     const std::int64_t targets = block.target_tiles();
@@ -104,7 +108,8 @@ void run_block(const Plan& plan, const TileBlock& block) {
 }
 
 // One block, which may be large, in three phases.
-void run_phases(const Plan& plan, const TileBlock& block) {
+template <class T>
+void run_phases(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t channels = plan.pass.source.channels, panels = plan.weight.panels();
     const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
     const std::int64_t targets = block.target_tiles();
@@ -132,7 +137,7 @@ void run_phases(const Plan& plan, const TileBlock& block) {
 
 // Cuts the tiles and says whether the blocks are worked on one after the other, in phases: blocks
 // of their own read the whole weight each, phases write and read all frequencies.
-bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& tiles) {
+bool choose_phases(const Sides& pass, const GatherPhase& phase, WinogradTiles& tiles) {
     const std::int64_t sources = pass.source.channels, targets = pass.target.channels;
     const std::int64_t both = winograd_frequencies * (sources + targets);
     const std::int64_t tile_size =
@@ -151,36 +156,39 @@ bool choose_phases(const Pass& pass, const GatherPhase& phase, WinogradTiles& ti
     return false;
 }
 
-void run(const Pass& pass, const GatherPhase& phase) {
+template <class T>
+void run(const PassOf<T>& pass, const GatherPhase& phase) {
     if (pass.geometry.batch * pass.target.pixels() == 0) return;
     WinogradTiles tiles;
     const bool phases = choose_phases(pass, phase, tiles);
-    const WinogradWeight weight(pass, phase);
+    const WinogradWeight weight(pass, pass.weight, phase);
     const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
     Workspace<float> bias(weight.panels() * width);
     std::fill_n(bias.data(), weight.panels() * width, 0.0f);
     if (pass.epilogue.bias) std::copy_n(pass.epilogue.bias, all, bias.data());
     const std::int64_t size = pass.geometry.batch * pass.target.pixels() * all;
-    const Plan plan{pass,
-                    phase,
-                    tiles,
-                    weight,
-                    bias.data(),
-                    width,
-                    worth_streaming(pass.target_data, size, all)};
+    const Plan<T> plan{pass,
+                       phase,
+                       tiles,
+                       weight,
+                       bias.data(),
+                       width,
+                       worth_streaming(pass.target_data, size, all)};
     if (phases)
         for (std::int64_t unit = 0; unit < tiles.units(); ++unit) run_phases(plan, tiles.at(unit));
     else
         parallel_for(tiles.units(), [&](std::int64_t unit) { run_block(plan, tiles.at(unit)); });
 }
 
-void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const ConvEpilogue& epilogue, float* coarse) {
+template <class T>
+void coarse_from_fine(const ConvGeometry& g, const T* fine, const float* weight,
+                      const ConvEpilogue& epilogue, T* coarse) {
     run(forward_pass(g, fine, weight, epilogue, coarse), gather_coarse_from_fine(g));
 }
 
-void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const ConvEpilogue& epilogue, float* fine) {
+template <class T>
+void fine_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
+                      const ConvEpilogue& epilogue, T* fine) {
     run(backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g).front());
 }
 
@@ -190,10 +198,26 @@ bool worthwhile(const ConvGeometry& g) {
            g.coarse[1] >= winograd_tile && g.coarse[2] >= winograd_tile;
 }
 
+// AMX multiplies bfloat16 more than four times as fast as float.
+bool worthwhile_in_bf16(const ConvGeometry& g) { return active_isa() != Isa::amx && worthwhile(g); }
+
 }  // namespace
 
-extern const ConvAlgorithm conv_winograd = {"winograd",       winograd_accepts,
-                                            worthwhile,       coarse_from_fine,
-                                            fine_from_coarse, conv_winograd_weight_gradient};
+extern const ConvAlgorithm conv_winograd = {
+    "winograd",
+    winograd_accepts,
+    worthwhile,
+    coarse_from_fine<float>,
+    fine_from_coarse<float>,
+    conv_winograd_weight_gradient<float>,
+};
+extern const ConvAlgorithmFor<bf16> conv_winograd_bf16 = {
+    "winograd",
+    winograd_accepts,
+    worthwhile_in_bf16,
+    coarse_from_fine<bf16>,
+    fine_from_coarse<bf16>,
+    conv_winograd_weight_gradient<bf16>,
+};
 
 }  // namespace voxelgrad

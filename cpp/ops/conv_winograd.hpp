@@ -59,18 +59,20 @@ WinogradFrequencies frequencies_at(float* data, std::int64_t tiles, std::int64_t
 std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels);
 
 // Transforms source tiles [begin, end) of a block.
-void transform_source(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
+template <class T>
+void transform_source(const PassOf<T>& pass, const GatherPhase& phase, const WinogradTiles& tiles,
                       const TileBlock& block, std::int64_t begin, std::int64_t end,
                       const WinogradFrequencies& to);
 // Transforms tiles [begin, end) of a block of the target's gradient.
-void transform_gradient(const Side& target, const float* gradient, const WinogradTiles& tiles,
+template <class T>
+void transform_gradient(const Side& target, const T* gradient, const WinogradTiles& tiles,
                         const TileBlock& block, std::int64_t begin, std::int64_t end,
                         const WinogradFrequencies& to);
 
 // The weight in frequencies, by panels of target channels.
 class WinogradWeight {
  public:
-    WinogradWeight(const Pass& pass, const GatherPhase& phase);
+    WinogradWeight(const Sides& sides, const float* weight, const GatherPhase& phase);
 
     std::int64_t panels() const { return panels_; }
     std::int64_t stride() const { return stride_; }
@@ -80,15 +82,16 @@ class WinogradWeight {
     }
 
  private:
-    void transform(const Pass& pass, const GatherPhase& phase, std::int64_t panel,
-                   std::int64_t start, float* data) const;
+    void transform(const Sides& sides, const float* weight, const GatherPhase& phase,
+                   std::int64_t panel, std::int64_t start, float* data) const;
 
     std::int64_t depth_taps_, panels_, stride_;
     PackedWeight<float> data_;
 };
 
 bool winograd_accepts(const ConvGeometry& geometry);
-void conv_winograd_weight_gradient(const ConvGeometry& geometry, const float* fine,
-                                   const float* coarse, float* grad_weight);
+template <class T>
+void conv_winograd_weight_gradient(const ConvGeometry& geometry, const T* fine, const T* coarse,
+                                   float* grad_weight);
 
 }  // namespace voxelgrad

@@ -23,11 +23,11 @@ std::int64_t tap_at(const GatherPhase& phase, std::int64_t depth, std::int64_t r
 
 // Copies one tap of the weight between `sources` channels from `source` on and `targets` from
 // `target` on to taps[source][width].
-void copy_tap(const Pass& pass, std::int64_t tap, std::int64_t target, std::int64_t targets,
-              std::int64_t source, std::int64_t sources, float* taps, std::int64_t width) {
-    const float* weight = pass.weight + pass.weight_index(0, target, source, tap);
-    const std::int64_t target_step = pass.weight_index(0, 1, 0, 0) - pass.weight_index(0, 0, 0, 0);
-    const std::int64_t source_step = pass.weight_index(0, 0, 1, 0) - pass.weight_index(0, 0, 0, 0);
+void copy_tap(const Sides& sides, const float* weight, std::int64_t tap, std::int64_t target,
+              std::int64_t targets, std::int64_t source, std::int64_t sources, float* taps,
+              std::int64_t width) {
+    weight += sides.weight_index(0, target, source, tap);
+    const std::int64_t target_step = sides.target_step(), source_step = sides.source_step();
     if (source_step == 1) {
         transpose_kernels<float>().matrix(weight, target_step, taps, width, sources, targets,
                                           false);
@@ -39,32 +39,33 @@ void copy_tap(const Pass& pass, std::int64_t tap, std::int64_t target, std::int6
 
 }  // namespace
 
-WinogradWeight::WinogradWeight(const Pass& pass, const GatherPhase& phase)
+WinogradWeight::WinogradWeight(const Sides& sides, const float* weight, const GatherPhase& phase)
     : depth_taps_(phase.high[0] - phase.low[0] + 1),
-      panels_(divide_up(pass.target.channels, winograd_product_kernels().panel)),
+      panels_(divide_up(sides.target.channels, winograd_product_kernels().panel)),
       stride_(
-          frequency_stride(depth_taps_ * pass.source.channels * winograd_product_kernels().panel)),
-      data_(&winograd_product_kernels(), pass.weight, pass.geometry.weight_size(),
+          frequency_stride(depth_taps_ * sides.source.channels * winograd_product_kernels().panel)),
+      data_(&winograd_product_kernels(), weight, sides.geometry.weight_size(),
             panels_ * winograd_frequencies * stride_, [&](float* data) {
-                const std::int64_t blocks = divide_up(pass.source.channels, strip_block);
+                const std::int64_t blocks = divide_up(sides.source.channels, strip_block);
                 parallel_for(panels_ * blocks, [&](std::int64_t task) {
-                    transform(pass, phase, task / blocks, task % blocks * strip_block, data);
+                    transform(sides, weight, phase, task / blocks, task % blocks * strip_block,
+                              data);
                 });
             }) {}
 
 // One panel for one block of 16 source channels.
-void WinogradWeight::transform(const Pass& pass, const GatherPhase& phase, std::int64_t panel,
-                               std::int64_t start, float* data) const {
+void WinogradWeight::transform(const Sides& sides, const float* weight, const GatherPhase& phase,
+                               std::int64_t panel, std::int64_t start, float* data) const {
     const std::int64_t width = winograd_product_kernels().panel, tap_stride = strip_block * width;
-    const std::int64_t first = panel * width, all = pass.source.channels;
-    const std::int64_t targets = std::min(width, pass.target.channels - first);
+    const std::int64_t first = panel * width, all = sides.source.channels;
+    const std::int64_t targets = std::min(width, sides.target.channels - first);
     const std::int64_t sources = std::min(strip_block, all - start);
     Workspace<float> taps(plane * tap_stride);
     std::fill_n(taps.data(), plane * tap_stride, 0.0f);
     for (std::int64_t depth = 0; depth < depth_taps_; ++depth) {
         for (int t = 0; t < plane; ++t)
-            copy_tap(pass, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel), first,
-                     targets, start, sources, taps.data() + t * tap_stride, width);
+            copy_tap(sides, weight, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel),
+                     first, targets, start, sources, taps.data() + t * tap_stride, width);
         float* out = data + panel * winograd_frequencies * stride_ + (depth * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)
             winograd_kernels().weight(taps.data() + s * width, tap_stride, out + s * width,

@@ -8,14 +8,15 @@ namespace voxelgrad {
 namespace {
 
 // How a patch of pixels becomes frequencies.
+template <class T>
 struct PatchTransform {
-    decltype(WinogradKernels::input) kernel;
+    decltype(WinogradImageKernels<T>::input) kernel;
     int size;                    // of the patch, pixels on a side
     const std::int64_t* extent;  // of the grid
     std::int64_t channels;
 
     // The patch at (row, column) of a slice, which may lie partly outside.
-    void apply(const float* slice, std::int64_t row, std::int64_t column,
+    void apply(const T* slice, std::int64_t row, std::int64_t column,
                const WinogradFrequencies& to) const {
         const auto first = [](std::int64_t at) {
             return static_cast<int>(std::max<std::int64_t>(0, -at));
@@ -36,7 +37,8 @@ void clear_tile(const WinogradFrequencies& tile, std::int64_t channels) {
 }
 
 // Transforms tiles [begin, end) of a block whose first pixels lie `low` from the target's.
-void transform_tiles(const PatchTransform& transform, const float* data, const std::int64_t* low,
+template <class T>
+void transform_tiles(const PatchTransform<T>& transform, const T* data, const std::int64_t* low,
                      const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
                      std::int64_t end, const WinogradFrequencies& to) {
     const std::int64_t* extent = transform.extent;
@@ -49,7 +51,7 @@ void transform_tiles(const PatchTransform& transform, const float* data, const s
             clear_tile(tile, transform.channels);
             continue;
         }
-        const float* slice =
+        const T* slice =
             data + (place.image * extent[0] + depth) * extent[1] * extent[2] * transform.channels;
         transform.apply(slice, place.row + low[1], place.column + low[2], tile);
     }
@@ -99,22 +101,34 @@ std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels) {
     return winograd_frequencies * frequencies_at(nullptr, tiles, channels).stride;
 }
 
-void transform_source(const Pass& pass, const GatherPhase& phase, const WinogradTiles& tiles,
+template <class T>
+void transform_source(const PassOf<T>& pass, const GatherPhase& phase, const WinogradTiles& tiles,
                       const TileBlock& block, std::int64_t begin, std::int64_t end,
                       const WinogradFrequencies& to) {
-    const PatchTransform transform{winograd_kernels().input, winograd_patch, pass.source.extent,
-                                   pass.source.channels};
+    const PatchTransform<T> transform{winograd_image_kernels<T>().input, winograd_patch,
+                                      pass.source.extent, pass.source.channels};
     transform_tiles(transform, pass.source_data, phase.low, tiles, block, begin, end, to);
 }
 
-void transform_gradient(const Side& target, const float* gradient, const WinogradTiles& tiles,
+template <class T>
+void transform_gradient(const Side& target, const T* gradient, const WinogradTiles& tiles,
                         const TileBlock& block, std::int64_t begin, std::int64_t end,
                         const WinogradFrequencies& to) {
     const std::int64_t low[conv_axes] = {0, 0, 0};
-    const PatchTransform transform{winograd_kernels().gradient, winograd_tile, target.extent,
-                                   target.channels};
+    const PatchTransform<T> transform{winograd_image_kernels<T>().gradient, winograd_tile,
+                                      target.extent, target.channels};
     transform_tiles(transform, gradient, low, tiles, block, begin, end, to);
 }
+
+#define VOXELGRAD_TRANSFORMS(T)                                                                \
+    template void transform_source(const PassOf<T>&, const GatherPhase&, const WinogradTiles&, \
+                                   const TileBlock&, std::int64_t, std::int64_t,               \
+                                   const WinogradFrequencies&);                                \
+    template void transform_gradient(const Side&, const T*, const WinogradTiles&,              \
+                                     const TileBlock&, std::int64_t, std::int64_t,             \
+                                     const WinogradFrequencies&);
+VOXELGRAD_TRANSFORMS(float)
+VOXELGRAD_TRANSFORMS(bf16)
 
 bool winograd_accepts(const ConvGeometry& g) {
     const bool empty = g.fine_pixels() == 0 || g.coarse_pixels() == 0;

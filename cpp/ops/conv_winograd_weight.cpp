@@ -27,10 +27,11 @@ constexpr std::int64_t sum_grain = 1 << 14;
 
 // The sums are rows over the channels that lie side by side in the weight ("right"), one for each
 // channel of the other side ("left").
+template <class T>
 struct Plan {
-    const Pass& pass;
+    const PassOf<T>& pass;
     const GatherPhase& phase;
-    const float* coarse;
+    const T* coarse;
     WinogradTiles tiles;
     std::int64_t width;  // of a panel of right channels
     std::int64_t left_channels, left_blocks, right_channels, right_panels;
@@ -47,7 +48,8 @@ struct Plan {
 
 // Adds the products of a block's tiles [first, first + count) for one frequency and panel to the
 // sums, or writes the first ones.
-void add_products(const Plan& plan, const TileBlock& block, const WinogradFrequencies& fine,
+template <class T>
+void add_products(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& fine,
                   const WinogradFrequencies& coarse, int frequency, std::int64_t panel,
                   std::int64_t first, std::int64_t count, bool add, float* sums) {
     const WinogradFrequencies& left = plan.right_is_fine ? coarse : fine;
@@ -76,7 +78,8 @@ void add_products(const Plan& plan, const TileBlock& block, const WinogradFreque
 }
 
 // One chunk of the blocks.
-void run_chunk(const Plan& plan, std::int64_t first_unit, std::int64_t end_unit, float* sums) {
+template <class T>
+void run_chunk(const Plan<T>& plan, std::int64_t first_unit, std::int64_t end_unit, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
     const Side &source = plan.pass.source, &target = plan.pass.target;
     const std::int64_t fine_size = frequencies_size(tiles.most_source_tiles(), source.channels);
@@ -98,7 +101,8 @@ void run_chunk(const Plan& plan, std::int64_t first_unit, std::int64_t end_unit,
 }
 
 // One block, which may be large, in two phases.
-void run_phases(const Plan& plan, const TileBlock& block, bool add, float* sums) {
+template <class T>
+void run_phases(const Plan<T>& plan, const TileBlock& block, bool add, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
     const Side &source = plan.pass.source, &target = plan.pass.target;
     const std::int64_t sources = block.source_tiles(tiles.depth_taps);
@@ -124,7 +128,8 @@ void run_phases(const Plan& plan, const TileBlock& block, bool add, float* sums)
 }
 
 // Adds the partial gradients to the first one, in order.
-void add_chunks(const Plan& plan, std::int64_t chunks, float* partial) {
+template <class T>
+void add_chunks(const Plan<T>& plan, std::int64_t chunks, float* partial) {
     parallel_for_ranges(plan.size(), sum_grain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t chunk = 1; chunk < chunks; ++chunk) {
             const float* more = partial + chunk * plan.size();
@@ -134,7 +139,8 @@ void add_chunks(const Plan& plan, std::int64_t chunks, float* partial) {
 }
 
 // Transforms the sums of one block back and puts them in weight order.
-void transform_back(const Plan& plan, std::int64_t panel, std::int64_t block, const float* sums,
+template <class T>
+void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block, const float* sums,
                     float* grad_weight) {
     const ConvGeometry& g = plan.pass.geometry;
     constexpr int plane = winograd_kernel * winograd_kernel;
@@ -155,10 +161,11 @@ void transform_back(const Plan& plan, std::int64_t panel, std::int64_t block, co
     }
 }
 
-Plan make_plan(const Pass& pass, const GatherPhase& phase, const float* coarse) {
+template <class T>
+Plan<T> make_plan(const PassOf<T>& pass, const GatherPhase& phase, const T* coarse) {
     const ConvGeometry& g = pass.geometry;
-    Plan plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
-              0,    !g.transposed, 0,      0};
+    Plan<T> plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
+                 0,    !g.transposed, 0,      0};
     plan.left_channels = plan.right_is_fine ? g.coarse_channels : g.fine_channels;
     plan.right_channels = plan.right_is_fine ? g.fine_channels : g.coarse_channels;
     plan.left_blocks = divide_up(plan.left_channels, strip_block);
@@ -175,11 +182,12 @@ Plan make_plan(const Pass& pass, const GatherPhase& phase, const float* coarse) 
 
 }  // namespace
 
-void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
+template <class T>
+void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T* coarse,
                                    float* grad_weight) {
-    const Pass pass = forward_pass(g, fine, nullptr, {}, nullptr);
+    const PassOf<T> pass = forward_pass<T>(g, fine, nullptr, {}, nullptr);
     const GatherPhase phase = gather_coarse_from_fine(g);
-    Plan plan = make_plan(pass, phase, coarse);
+    Plan<T> plan = make_plan(pass, phase, coarse);
     if (plan.tiles.count * plan.tiles.slices == 0) {
         std::fill_n(grad_weight, g.weight_size(), 0.0f);
         return;
@@ -205,5 +213,9 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const float* fine, con
                        grad_weight);
     });
 }
+
+template void conv_winograd_weight_gradient(const ConvGeometry&, const float*, const float*,
+                                            float*);
+template void conv_winograd_weight_gradient(const ConvGeometry&, const bf16*, const bf16*, float*);
 
 }  // namespace voxelgrad
