@@ -175,8 +175,10 @@ void fine_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* we
 
 bool accepts(const ConvGeometry&) { return true; }
 
-// A group of few channels leaves the tiles empty.
+// Few channels leave the tiles empty, which only AMX is fast enough to bear.
 bool worthwhile(const ConvGeometry& g) {
+    const std::int64_t few = std::min(g.fine_channels, g.coarse_channels);
+    if (active_isa() != Isa::amx) return few >= (g.taps() == 1 ? tile_half / 2 : tile_half);
     return g.groups == 1 || g.fine_channels * g.coarse_channels >= tile_half * tile_half;
 }
 
