@@ -177,6 +177,19 @@ template <int size, class T>
                 patch.channels - channel);
 }
 
+// Asks the second cache for the pixels that the tile after the next one is the first to read, if a
+// row of tiles is not its image's first. The processor itself does not foresee so many streams.
+template <int size, class T>
+[[gnu::always_inline]] inline void ask_for_pixels(const WinogradPatch<T>& patch,
+                                                  std::int64_t channel) {
+    constexpr int shared = size - winograd_tile, ahead = 2 * winograd_tile;
+    for (int row = shared; row < size; ++row) {
+        const T* pixels = patch.pixels + row * patch.row_stride + channel;
+        for (int column = shared + ahead; column < size + ahead; ++column)
+            __builtin_prefetch(pixels + column * patch.pixel_stride, 0, 2);
+    }
+}
+
 template <class Transform, class T, class Store>
 void transform_patch(const WinogradPatch<T>& patch, const WinogradFrequencies& to,
                      Store store_vector) {
@@ -186,6 +199,7 @@ void transform_patch(const WinogradPatch<T>& patch, const WinogradFrequencies& t
     for (std::int64_t c = 0; c < patch.channels; c += lanes) {
         float* data = to.data + c / strip_block * to.block_stride + c % strip_block;
         if (whole && patch.channels - c >= lanes) {
+            ask_for_pixels<size>(patch, c);
             pixels_to_frequencies<Transform>(patch.pixels + c, patch.row_stride, patch.pixel_stride,
                                              data, to.stride, store_vector);
         } else {
