@@ -37,8 +37,8 @@ const char* known_name(std::string_view name) {
     if (const auto* algorithm = algorithm_named<float>(name)) return algorithm->name;
     if (const auto* algorithm = algorithm_named<bf16>(name)) return algorithm->name;
     fail("convolution algorithm '", name,
-         "' is unknown; choose depthwise, head, winograd, direct or naive, for bfloat16 winograd, tile "
-         "or widened");
+         "' is unknown; choose depthwise, head, winograd, direct or naive, for bfloat16 winograd, "
+         "tile or widened");
 }
 
 const char* name_in_environment() {
