@@ -13,6 +13,7 @@ namespace voxelgrad::cuda {
 void define_conv(pybind11::module_& m);
 void define_elementwise(pybind11::module_& m);
 void define_norm(pybind11::module_& m);
+void define_probes(pybind11::module_& m);
 void define_shape(pybind11::module_& m);
 void define_loss(pybind11::module_& m);
 void define_training(pybind11::module_& m);
@@ -20,13 +21,13 @@ void define_window(pybind11::module_& m);
 
 // Python gives the stream as an address. The GIL stays: a launch takes a few microseconds, and
 // workspaces are taken from cupy's pool.
-template <class... Parameters, class... Names>
-void def(pybind11::module_& m, const char* name, void (*function)(Stream, Parameters...),
+template <class Result, class... Parameters, class... Names>
+void def(pybind11::module_& m, const char* name, Result (*function)(Stream, Parameters...),
          Names... names) {
     m.def(
         name,
         [function](std::uintptr_t stream, std::decay_t<Parameters>... arguments) {
-            function(reinterpret_cast<Stream>(stream), std::move(arguments)...);
+            return function(reinterpret_cast<Stream>(stream), std::move(arguments)...);
         },
         pybind11::arg("stream"), names...);
 }

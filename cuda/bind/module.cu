@@ -85,6 +85,7 @@ PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
     define_conv(m);
     define_elementwise(m);
     define_norm(m);
+    define_probes(m);
     define_shape(m);
     define_loss(m);
     define_training(m);

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import math
+import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +23,30 @@ class OutOfMemoryError(MemoryError):
     pass
 
 
+class MemoryHook:
+    """What is told of every allocation inside a ``with`` block."""
+
+    entered: ClassVar[list[Any]] = []
+
+    def __enter__(self) -> None:
+        self.entered.append(self)
+
+    def __exit__(self, *exception: object) -> None:
+        self.entered.remove(self)
+
+
+class Event:
+    """A moment of the emulated device, which has done everything when it is asked for."""
+
+    moment = math.nan
+
+    def record(self) -> None:
+        self.moment = time.perf_counter()
+
+    def synchronize(self) -> None:
+        assert not math.isnan(self.moment), "the event was not recorded"
+
+
 class Memory:
     """A block of device memory, given back with the object."""
 
@@ -30,6 +55,8 @@ class Memory:
             raise OutOfMemoryError("Out of memory allocating")
         self.ptr = device.allocate(size)
         self.size = size
+        for hook in MemoryHook.entered:
+            hook.malloc_postprocess(size=size)
 
     def __del__(self) -> None:
         if hasattr(self, "ptr"):
@@ -124,14 +151,39 @@ def ascontiguousarray(array: ndarray) -> ndarray:
 
 
 def get_default_memory_pool() -> Any:
-    return SimpleNamespace(used_bytes=device.bytes_in_use, total_bytes=device.bytes_in_use)
+    return SimpleNamespace(
+        used_bytes=device.bytes_in_use,
+        total_bytes=device.bytes_in_use,
+        free_all_blocks=lambda: None,
+    )
+
+
+def device_properties(number: int) -> dict[str, Any]:
+    assert number == 0
+    return {
+        "name": b"emulated device",
+        "major": 9,
+        "minor": 0,
+        "multiProcessorCount": 1,
+        "l2CacheSize": 4096,
+        "totalGlobalMem": capacity,
+    }
 
 
 cuda = SimpleNamespace(
     get_current_stream=lambda: SimpleNamespace(ptr=0, synchronize=lambda: None),
     alloc=Memory,
     memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+    MemoryHook=MemoryHook,
+    Event=Event,
+    get_elapsed_time=lambda start, end: (end.moment - start.moment) * 1e3,
+    runtime=SimpleNamespace(
+        getDeviceProperties=device_properties,
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 13000,
+    ),
     Device=lambda: SimpleNamespace(
+        id=0,
         mem_info=(capacity - device.bytes_in_use(), capacity),
     ),
 )

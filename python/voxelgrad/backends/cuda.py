@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from voxelgrad.backends.cuda_device import CudaDevice
 from voxelgrad.dtypes import BFLOAT16, FLOAT32
 
 # These look at numbers on the device and can report a fault there.
@@ -115,6 +116,10 @@ class CudaBackend:
         pool = self._cupy.get_default_memory_pool()
         used = int(pool.used_bytes())
         return {"in_use": used, "cached": int(pool.total_bytes()) - used}
+
+    def device(self) -> CudaDevice:
+        """Return the device itself: its clock, its memory, what it is."""
+        return CudaDevice(self._cupy)
 
     def synchronize(self) -> None:
         """Wait until everything on the current stream has been computed; raises as ``to_host``."""

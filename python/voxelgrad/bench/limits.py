@@ -25,7 +25,7 @@ class Limit:
 
     Attributes:
         name: What was measured, such as "fma avx512" or "memory triad".
-        threads: With how many threads.
+        threads: With how many threads; 0 on a CUDA device, which decides itself.
         unit: "GFLOP/s" or "GB/s".
         work: Floating-point operations or bytes of one run.
         timing: The runs.
@@ -55,10 +55,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Roof:
-    """What kernels are measured against: the best of this machine with a number of threads.
+    """What kernels are measured against: the best of this machine or device.
 
     Attributes:
-        peak: GFLOP/s of multiply-adds with the active instruction set, float32 or bfloat16.
+        peak: GFLOP/s of multiply-adds with the active instruction set, float32 or bfloat16; on a
+            device by its tensor cores where the kernels may use them.
         bandwidth: GB/s from memory, the best of reading, copying and triad past the cache.
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import voxelgrad as vg
-from voxelgrad import nn
+from voxelgrad import backends, nn
 from voxelgrad.models.summary import summary
 
 MODES = ("training", "inference")
@@ -106,32 +106,30 @@ def prepare_model(
     Args:
         network: Which one.
         mode: training or inference.
-        settings: ``algorithm`` forces a convolution algorithm by name; ``dtype`` is autocast's;
-            ``compile`` asks for compiled steps.
+        settings: ``device`` cpu or cuda, where the step's loss is not read; ``algorithm`` forces a
+            convolution algorithm of the CPU by name; ``dtype`` is autocast's; ``compile`` asks for
+            compiled steps.
     """
-    from voxelgrad.backends import cpu
-
-    dtype = settings.get("dtype", "float32")
-
-    cpu.set_conv_algorithm(settings.get("algorithm") or "")
-    image, label = network.batch()
-    model = network.build()
+    device, dtype = settings.get("device", "cpu"), settings.get("dtype", "float32")
+    backends.load("cpu").set_conv_algorithm(settings.get("algorithm") or "")
+    image, label = (backends.move("bench", array, device) for array in network.batch())
+    model = network.build().to(device)
     optimizer = vg.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
     if settings.get("compile"):
         return {mode: _compiled(mode, model, optimizer, image, label, dtype)}
 
-    def training() -> float:
+    def training() -> object:
         optimizer.zero_grad()
         with vg.autocast(dtype):
-            loss = vg.ops.cross_entropy(model(vg.Tensor(image)), label)
+            loss = vg.ops.cross_entropy(model(vg.Tensor(image)), vg.Tensor(label))
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss.item() if device == "cpu" else loss
 
-    def inference() -> NDArray[Any]:
+    def inference() -> object:
         with vg.no_grad(), vg.autocast(dtype):
-            return model(vg.Tensor(image)).numpy()
+            return model(vg.Tensor(image))
 
     if mode == "training":
         return {mode: training}
@@ -143,8 +141,8 @@ def _compiled(
     mode: str,
     model: nn.Module,
     optimizer: vg.optim.Optimizer,
-    image: NDArray[Any],
-    label: NDArray[Any],
+    image: Any,
+    label: Any,
     dtype: str,
 ) -> Callable[[], object]:
     step = vg.compile(model, vg.ops.cross_entropy, optimizer)

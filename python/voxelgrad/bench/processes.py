@@ -47,15 +47,19 @@ class Contender:
 
 
 def contenders(
-    against: Sequence[str], threads: int, algorithm: str | None, compiled: bool, dtype: str
+    against: Sequence[str],
+    threads: int,
+    algorithm: str | None,
+    compiled: Sequence[str],
+    dtype: str,
 ) -> list[Contender]:
-    """Return voxelgrad and the configurations of its peers.
+    """Return voxelgrad and the configurations of its peers on the CPU.
 
     Args:
         against: Peers.
         threads: Of every library.
         algorithm: Forces a convolution algorithm of voxelgrad.
-        compiled: Whether torch.compile takes part.
+        compiled: Modes of torch.compile that take part.
         dtype: Format of the images: float32 or bfloat16.
 
     Raises:
@@ -64,17 +68,7 @@ def contenders(
     common = {"threads": threads, "dtype": dtype}
     found = [Contender(OWN, OWN, {**common, "algorithm": algorithm})]
     for peer in against:
-        if peer not in PEERS:
-            raise ValueError(
-                f"bench: --against {peer!r} is unknown; choose from {', '.join(PEERS)}"
-            )
-        needed = ("torch",) if peer == "torch" else (peer, "torch", "onnx")
-        missing = [module for module in needed if find_spec(module) is None]
-        if missing:
-            raise ValueError(
-                f"bench: --against {peer} needs {' and '.join(missing)}; pip install "
-                f"{' '.join(missing)}"
-            )
+        check_peer(peer)
         if peer != "torch":
             found.append(Contender(peer, peer, common))
             continue
@@ -82,10 +76,28 @@ def contenders(
         for layout in ("nchw", "channels_last"):
             settings = {**common, "layout": layout}
             found.append(Contender(f"torch {layout} kept", peer, settings, KEPT))
-            if compiled:
-                name = f"torch compile {layout} kept"
-                found.append(Contender(name, peer, {**settings, "compile": True}, KEPT))
+            for mode in compiled:
+                label = "compile" if mode == "default" else f"compile {mode}"
+                name = f"torch {label} {layout} kept"
+                found.append(Contender(name, peer, {**settings, "compile": mode}, KEPT))
     return found
+
+
+def check_peer(name: str) -> None:
+    """Raise unless a peer is known and installed.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if name not in PEERS:
+        raise ValueError(f"bench: --against {name!r} is unknown; choose from {', '.join(PEERS)}")
+    needed = ("torch",) if name == "torch" else (name, "torch", "onnx")
+    missing = [module for module in needed if find_spec(module) is None]
+    if missing:
+        raise ValueError(
+            f"bench: --against {name} needs {' and '.join(missing)}; pip install "
+            f"{' '.join(missing)}"
+        )
 
 
 def with_compiled(chosen: Sequence[Contender]) -> list[Contender]:
@@ -189,7 +201,7 @@ def _take_turns(workers: Sequence[Worker], name: str, runs: int) -> dict[str, Ti
     return {
         worker.contender.name: Timing(
             tuple(a["seconds"] for a in collected),
-            tuple(a["faults"] for a in collected),
+            tuple(a["faults"] for a in collected if "faults" in a),
             collected[-1]["peak_bytes"],
         )
         for worker, collected in zip(workers, answers, strict=True)

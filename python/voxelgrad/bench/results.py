@@ -39,9 +39,15 @@ class Result:
         """Return GFLOP/s, or GB/s for layers that only move bytes."""
         return (self.flops or self.bytes) / self.timings[contender].median / 1e9
 
+    def limit(self, roof: Roof) -> str:
+        """Return what bounds the work at best: ``"peak"`` or ``"bandwidth"`` (the roofline)."""
+        bound_by_bytes = self.bytes / roof.bandwidth > self.flops / roof.peak
+        return "bandwidth" if bound_by_bytes else "peak"
+
     def share(self, roof: Roof) -> float:
-        """Return voxelgrad's rate as a share of the machine's."""
-        return self.rate() / (roof.peak if self.flops else roof.bandwidth)
+        """Return voxelgrad's rate as a share of what bounds it."""
+        least = max(self.bytes / roof.bandwidth, self.flops / roof.peak) / 1e9
+        return least / self.timings[OWN].median
 
     def ratios(self) -> dict[str, float]:
         """Return each peer's median over voxelgrad's best: above 1, voxelgrad is faster."""
@@ -60,6 +66,7 @@ class Result:
             "rate": self.rate() if self.own else None,
             "unit": self.unit,
             "share": self.share(roof) if self.own else None,
+            "limit": self.limit(roof),
             "ratios": ratios,
             "best_ratio": min(ratios.values()) if ratios else None,
             "contenders": {name: timing.as_json() for name, timing in self.timings.items()},
@@ -74,18 +81,14 @@ class Result:
 def limit_line(limit: Limit) -> str:
     """Return a row of the limits' table."""
     threads = f"{limit.threads} thread{'s' if limit.threads > 1 else ' '}"
-    return (
-        f"{limit.name:28}{threads:>10}{limit.rate:9.1f} {limit.unit:8}"
-        f"spread {limit.timing.spread:4.0%}  page faults {limit.timing.median_faults:.0f}"
-    )
+    line = f"{limit.name:28}{threads if limit.threads else '':>10}{limit.rate:9.1f} {limit.unit:8}"
+    line += f"spread {limit.timing.spread:4.0%}"
+    return line + (f"  page faults {limit.timing.median_faults:.0f}" if limit.timing.faults else "")
 
 
-def roof_line(isa: str, threads: int, dtype: str, roof: Roof) -> str:
+def roof_line(machine: str, dtype: str, roof: Roof) -> str:
     """Return what the shares refer to."""
-    return (
-        f"{isa}, {threads} threads: {dtype} peak {roof.peak:.0f} GFLOP/s, bandwidth "
-        f"{roof.bandwidth:.1f} GB/s"
-    )
+    return f"{machine}: {dtype} peak {roof.peak:.0f} GFLOP/s, bandwidth {roof.bandwidth:.1f} GB/s"
 
 
 def result_lines(result: Result, roof: Roof) -> list[str]:
@@ -95,11 +98,11 @@ def result_lines(result: Result, roof: Roof) -> list[str]:
     for name, timing in result.timings.items():
         line = f"{result.name:38} {result.run:16}{name:28}{timing.median * 1e3:10.3f} ms"
         line += f" {timing.spread:5.0%}{result.rate(name):9.1f} {result.unit:8}"
-        line += f"{timing.median_faults:9.0f} faults"
+        line += f"{timing.median_faults:9.0f} faults" if timing.faults else ""
         # A process that ran many cases has the peak of all of them: nothing to show.
         line += "" if result.bytes else f"{timing.peak_bytes / 2**20:7.0f} MB"
         if name == OWN:
-            line += f"  {result.share(roof):4.0%} of the limit"
+            line += f"  {result.share(roof):4.0%} of the {result.limit(roof)}"
         elif name in ratios:
             line += f"  {ratios[name]:.2f} x voxelgrad's time"
         lines.append(line)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,19 @@ except ImportError:  # there is none on Windows: page faults then read as zero
     resource = None  # type: ignore[assignment]
 
 
+_LEAST_SECONDS = 0.005  # of a run: shorter functions are called several times
+_MOST_REPEATS = 1000
+
+
 @dataclass(frozen=True)
 class Timing:
     """Measurements of one thing.
 
     Attributes:
         seconds: Time of each run, in order.
-        faults: Minor page faults of each run.
-        peak_bytes: Peak resident memory of the process over what its imports need; 0 if unknown.
+        faults: Minor page faults of each run; none on a CUDA device.
+        peak_bytes: Peak resident memory of the process over what its imports need, or on a CUDA
+            device peak memory of arrays; 0 if unknown.
     """
 
     seconds: tuple[float, ...]
@@ -46,14 +52,35 @@ class Timing:
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures for a JSON file, times in seconds."""
-        return {
+        figures = {
             "median": self.median,
             "min": min(self.seconds),
             "max": max(self.seconds),
             "seconds": list(self.seconds),
-            "page_faults": self.median_faults,
             "peak_bytes": self.peak_bytes,
         }
+        return {**figures, "page_faults": self.median_faults} if self.faults else figures
+
+
+class HostRuns:
+    """What a worker has prepared on the CPU."""
+
+    def __init__(self) -> None:
+        self._repeats: dict[str, int] = {}
+        self._imported = peak_bytes()
+
+    def warm_up(self, name: str, function: Callable[[], object]) -> None:
+        """Call ``function`` and decide how many calls are a run."""
+        function()
+        seconds, _ = time_once(function)
+        repeats = math.ceil(_LEAST_SECONDS / max(seconds, 1e-9))
+        self._repeats[name] = min(max(repeats, 1), _MOST_REPEATS)
+
+    def measure(self, name: str, function: Callable[[], object]) -> Mapping[str, float]:
+        """Return ``seconds`` and page ``faults`` of a call, and the process's ``peak_bytes``."""
+        seconds, faults = time_once(function, self._repeats[name])
+        peak = max(0, peak_bytes() - self._imported)
+        return {"seconds": seconds, "faults": faults, "peak_bytes": peak}
 
 
 def time_once(function: Callable[[], object], repeats: int = 1) -> tuple[float, float]:

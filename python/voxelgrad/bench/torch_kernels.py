@@ -19,15 +19,16 @@ def prepare_kernel(case: Case, settings: Mapping[str, Any]) -> dict[str, Callabl
 
     Args:
         case: The layer.
-        settings: ``threads``; ``layout`` nchw or channels_last; ``dtype``.
+        settings: ``threads``; ``layout`` nchw or channels_last; ``dtype``; ``device`` cpu or cuda.
     """
     torch.set_default_dtype(DTYPES[settings.get("dtype", "float32")])
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(0)
-    x = in_layout(_first(torch.randn(case.input_shape)), settings).requires_grad_()
-    function, others = _function(case, settings)
-    y = function(x)
-    g = in_layout(torch.randn(y.shape), settings)
+    with torch.device(settings.get("device", "cpu")):
+        x = in_layout(_first(torch.randn(case.input_shape)), settings).requires_grad_()
+        function, others = _function(case, settings)
+        y = function(x)
+        g = in_layout(torch.randn(y.shape), settings)
 
     def gradient(wanted: Any) -> Callable[[], object]:
         return lambda: torch.autograd.grad(y, wanted, g, retain_graph=True)

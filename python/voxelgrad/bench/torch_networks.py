@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from voxelgrad.bench.networks import Network
+from voxelgrad.bench.torch_device import captured
 from voxelgrad.bench.torch_kernels import in_layout
 
 
@@ -113,38 +114,42 @@ def prepare_model(
     Args:
         network: Which one.
         mode: training or inference.
-        settings: ``threads``; ``layout`` nchw or channels_last; ``compile`` for torch.compile;
-            ``dtype`` is autocast's.
+        settings: ``threads``; ``layout`` nchw or channels_last; ``compile`` is a mode of
+            torch.compile; ``dtype`` is autocast's; ``device`` cpu or cuda, where the step's loss is
+            not read and ``graph`` captures it as a CUDA graph, ``tuned`` fuses the optimizer.
     """
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(0)
-    image, label = network.batch()
-    x = in_layout(torch.from_numpy(image).movedim(-1, 1), settings)
-    y = torch.from_numpy(label)
-    model = build(network.name).train(mode == "training")
+    device = settings.get("device", "cpu")
+    image, label = (torch.from_numpy(array).to(device) for array in network.batch())
+    x = in_layout(image.movedim(-1, 1), settings)
+    model = build(network.name).train(mode == "training").to(device)
     if settings.get("layout") == "channels_last":
         for parameter in model.parameters():
             parameter.data = in_layout(parameter.data, settings)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    run: Callable[[Any], Any] = torch.compile(model) if settings.get("compile") else model
+    fused = True if settings.get("tuned") else None
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=fused)
+    compiled = settings.get("compile")
+    run: Callable[[Any], Any] = torch.compile(model, mode=compiled) if compiled else model
 
     def autocast() -> Any:
         bf16 = settings.get("dtype") == "bfloat16"
-        return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+        return torch.autocast(device, torch.bfloat16, enabled=bf16)
 
-    def training() -> float:
+    def training() -> object:
         optimizer.zero_grad()
         with autocast():
-            loss = nn.functional.cross_entropy(run(x), y)
+            loss = nn.functional.cross_entropy(run(x), label)
         loss.backward()
         optimizer.step()
-        return float(loss.item())
+        return loss.item() if device == "cpu" else loss
 
     def inference() -> object:
         with torch.inference_mode(), autocast():
             return run(x)
 
-    return {mode: training if mode == "training" else inference}
+    function: Callable[[], object] = training if mode == "training" else inference
+    return {mode: captured(function) if settings.get("graph") else function}
 
 
 def _norm(axes: int, width: int, instance: bool) -> nn.Module:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
 import os
 import signal
 import sys
@@ -16,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from voxelgrad.bench.cases import Case
-from voxelgrad.bench.timing import peak_bytes, time_once
+from voxelgrad.bench.device_timing import DeviceRuns
+from voxelgrad.bench.timing import HostRuns
 
 # Library: the module with its kernels and the one with its networks.
 MODULES = {
@@ -25,8 +25,8 @@ MODULES = {
     "onnxruntime": (None, "graph_peers"),
     "openvino": (None, "graph_peers"),
 }
-_LEAST_SECONDS = 0.005  # of a run: shorter functions are called several times
-_MOST_REPEATS = 1000
+# Library: the module that sets up a CUDA device.
+DEVICES = {"voxelgrad": "own_device", "torch": "torch_device"}
 
 
 class Session:
@@ -35,28 +35,26 @@ class Session:
     def __init__(self, library: str) -> None:
         self.library = library
         self.passes: dict[str, Callable[[], object]] = {}
-        self.repeats: dict[str, int] = {}
-        self.imported = 0
+        self.host: HostRuns | None = None
+        self.clock: Any = None
+        self.runs: Any = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a line asks for."""
         if "prepare" in request:
             return self.prepare(request["prepare"], request["settings"])
         name = request["run"]
-        seconds, faults = time_once(self.passes[name], self.repeats[name])
-        peak = max(0, peak_bytes() - self.imported)
-        return {"seconds": seconds, "faults": faults, "peak_bytes": peak}
+        return dict(self.runs.measure(name, self.passes[name]))
 
     def prepare(self, task: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         """Build a case or a network and warm it up."""
         self.passes = {}  # the previous case's memory is free before the next one is built
         kernels, models = MODULES[self.library]
         settings = {**settings, "library": self.library}
-        module: Any = importlib.import_module(
-            f"voxelgrad.bench.{kernels if 'case' in task else models}"
-        )
-        self.imported = self.imported or peak_bytes()
-        if "case" in task:
+        is_kernel = "case" in task
+        module = _module(kernels if is_kernel else models)
+        self.runs = self._runs(settings, is_kernel)
+        if is_kernel:
             case = Case(**{**task["case"], "size": tuple(task["case"]["size"])})
             self.passes = module.prepare_kernel(case, settings)
         else:
@@ -66,11 +64,22 @@ class Session:
             network = Network(**{**fields, "input_shape": tuple(fields["input_shape"])})
             self.passes = module.prepare_model(network, task["mode"], settings)
         for name, function in self.passes.items():
-            function()
-            seconds, _ = time_once(function)
-            repeats = math.ceil(_LEAST_SECONDS / max(seconds, 1e-9))
-            self.repeats[name] = min(max(repeats, 1), _MOST_REPEATS)
+            self.runs.warm_up(name, function)
         return {"passes": list(self.passes)}
+
+    def _runs(self, settings: dict[str, Any], is_kernel: bool) -> Any:
+        """Return what times the passes, once the library is imported."""
+        if settings.get("device") != "cuda":
+            self.host = self.host or HostRuns()
+            return self.host
+        self.clock = self.clock or _module(DEVICES[self.library]).connect(settings)
+        self.clock.free()
+        is_recorded = bool(settings.get("graph") or settings.get("compile"))
+        return DeviceRuns(self.clock, is_kernel, is_recorded)
+
+
+def _module(name: str | None) -> Any:
+    return importlib.import_module(f"voxelgrad.bench.{name}")
 
 
 def main() -> None:

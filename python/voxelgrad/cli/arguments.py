@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import voxelgrad
+from voxelgrad import backends
 
 Commands = Any
 """What ``ArgumentParser.add_subparsers`` returns; argparse keeps the class private."""
@@ -73,6 +74,28 @@ def add_inference(parser: argparse.ArgumentParser) -> None:
     )
     usual = "as in the training"
     add_prediction(parser, None, usual, usual, usual)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        choices=backends.DEVICES,
+        default="cpu",
+        help="where to compute; cuda needs an NVIDIA GPU and voxelgrad[cuda] (default: cpu)",
+    )
+
+
+def use_device(args: argparse.Namespace) -> str:
+    """Return what ``--device`` says.
+
+    Raises:
+        ValueError: If it is cuda and that is not available here, and why.
+    """
+    problem = backends.cuda_problem() if args.device == "cuda" else ""
+    if problem:
+        raise ValueError(f"--device cuda: CUDA is not available: {problem}")
+    return str(args.device)
 
 
 def use_threads(args: argparse.Namespace) -> None:
