@@ -23,36 +23,18 @@ void backward_loop(const T* grad_output, const T* saved, T* grad_input, std::int
     });
 }
 
-// Calls function.template operator()<kind>() for the kind that is only known at run time.
-template <class Function>
-void with_kind(Activation kind, Function function) {
-    switch (kind) {
-        case Activation::relu: return function.template operator()<Activation::relu>();
-        case Activation::leaky_relu: return function.template operator()<Activation::leaky_relu>();
-        case Activation::elu: return function.template operator()<Activation::elu>();
-        case Activation::sigmoid: return function.template operator()<Activation::sigmoid>();
-        case Activation::tanh: return function.template operator()<Activation::tanh>();
-        case Activation::softplus: return function.template operator()<Activation::softplus>();
-        case Activation::exp: return function.template operator()<Activation::exp>();
-        case Activation::log: return function.template operator()<Activation::log>();
-        case Activation::sqrt: return function.template operator()<Activation::sqrt>();
-        case Activation::abs: return function.template operator()<Activation::abs>();
-        case Activation::square: return function.template operator()<Activation::square>();
-    }
-}
-
 template <class T>
 void forward(Activation kind, const T* input, T* output, std::int64_t count, float alpha,
              bool past_cache) {
-    with_kind(kind,
-              [=]<Activation k>() { forward_loop<k>(input, output, count, alpha, past_cache); });
+    with_activation(
+        kind, [=]<Activation k>() { forward_loop<k>(input, output, count, alpha, past_cache); });
     if (past_cache) stream_fence();
 }
 
 template <class T>
 void backward(Activation kind, const T* grad_output, const T* saved, T* grad_input,
               std::int64_t count, float alpha, bool past_cache) {
-    with_kind(kind, [=]<Activation k>() {
+    with_activation(kind, [=]<Activation k>() {
         backward_loop<k>(grad_output, saved, grad_input, count, alpha, past_cache);
     });
     if (past_cache) stream_fence();

@@ -10,9 +10,8 @@ void batch_norm_forward(View<const T> input, OptionalView<const float> weight,
                         View<float> invstd, double eps, const std::string& activation,
                         float alpha) {
     constexpr const char* op = "batch_norm_forward";
-    const NormProblem problem = batch_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        batch_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_forward(problem, input.data, affine, output.data, mean.data, invstd.data, eps);
 }
 
@@ -22,9 +21,8 @@ void batch_norm_apply(View<const T> input, OptionalView<const float> weight,
                       View<const float> invstd, View<T> output, const std::string& activation,
                       float alpha) {
     constexpr const char* op = "batch_norm_apply";
-    const NormProblem problem = batch_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        batch_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_apply(problem, input.data, affine, mean.data, invstd.data, output.data);
 }
 
@@ -36,10 +34,9 @@ void batch_norm_backward(View<const T> grad_output, View<const T> input,
                          OptionalView<float> grad_bias, bool training,
                          const std::string& activation, float alpha) {
     constexpr const char* op = "batch_norm_backward";
-    const NormProblem problem = batch_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    const auto gradients =
-        check_gradients(op, input, grad_output, grad_input, grad_weight, grad_bias);
+    const auto [problem, affine] = batch_arguments(op, input, weight, bias, "grad_output",
+                                                   grad_output, mean, invstd, activation, alpha);
+    const auto gradients = gradient_arguments(op, input, grad_input, grad_weight, grad_bias);
     norm_backward(problem, grad_output.data, input.data, affine, mean.data, invstd.data, gradients,
                   training);
 }
@@ -50,9 +47,8 @@ void group_norm_forward(View<const T> input, OptionalView<const float> weight,
                         View<float> invstd, double eps, const std::string& activation,
                         float alpha) {
     constexpr const char* op = "group_norm_forward";
-    const NormProblem problem = group_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        group_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_forward(problem, input.data, affine, output.data, mean.data, invstd.data, eps);
 }
 
@@ -62,9 +58,8 @@ void group_norm_apply(View<const T> input, OptionalView<const float> weight,
                       View<const float> invstd, View<T> output, const std::string& activation,
                       float alpha) {
     constexpr const char* op = "group_norm_apply";
-    const NormProblem problem = group_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        group_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_apply(problem, input.data, affine, mean.data, invstd.data, output.data);
 }
 
@@ -76,10 +71,9 @@ void group_norm_backward(View<const T> grad_output, View<const T> input,
                          OptionalView<float> grad_bias, const std::string& activation,
                          float alpha) {
     constexpr const char* op = "group_norm_backward";
-    const NormProblem problem = group_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    const auto gradients =
-        check_gradients(op, input, grad_output, grad_input, grad_weight, grad_bias);
+    const auto [problem, affine] = group_arguments(op, input, weight, bias, "grad_output",
+                                                   grad_output, mean, invstd, activation, alpha);
+    const auto gradients = gradient_arguments(op, input, grad_input, grad_weight, grad_bias);
     norm_backward(problem, grad_output.data, input.data, affine, mean.data, invstd.data, gradients,
                   true);
 }

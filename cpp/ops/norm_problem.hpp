@@ -85,13 +85,44 @@ NormProblem group_problem(const char* op, const View<T>& input, const View<Stati
     return {input[0], input.count(1, input.rank - 1), input.last(), mean[1]};
 }
 
+// Problem and affine part of a norm. `images` is what has to have the shape of the input: the
+// output, or its gradient.
+struct NormArguments {
+    NormProblem problem;
+    NormAffine affine;
+};
+
+template <class T, class Images, class Statistic>
+NormArguments batch_arguments(const char* op, const View<T>& input,
+                              const OptionalView<const float>& weight,
+                              const OptionalView<const float>& bias, const char* name,
+                              const View<Images>& images, const View<Statistic>& mean,
+                              const View<Statistic>& invstd, const std::string& activation,
+                              float alpha) {
+    const NormProblem problem = batch_problem(op, input, mean, invstd);
+    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
+    check_same_shape(op, name, images, "input", input);
+    return {problem, affine};
+}
+
+template <class T, class Images, class Statistic>
+NormArguments group_arguments(const char* op, const View<T>& input,
+                              const OptionalView<const float>& weight,
+                              const OptionalView<const float>& bias, const char* name,
+                              const View<Images>& images, const View<Statistic>& mean,
+                              const View<Statistic>& invstd, const std::string& activation,
+                              float alpha) {
+    const NormProblem problem = group_problem(op, input, mean, invstd);
+    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
+    check_same_shape(op, name, images, "input", input);
+    return {problem, affine};
+}
+
 template <class T>
-NormGradients<T> check_gradients(const char* op, const View<const T>& input,
-                                 const View<const T>& grad_output,
-                                 const OptionalView<T>& grad_input,
-                                 const OptionalView<float>& grad_weight,
-                                 const OptionalView<float>& grad_bias) {
-    check_same_shape(op, "grad_output", grad_output, "input", input);
+NormGradients<T> gradient_arguments(const char* op, const View<const T>& input,
+                                    const OptionalView<T>& grad_input,
+                                    const OptionalView<float>& grad_weight,
+                                    const OptionalView<float>& grad_bias) {
     if (grad_input) check_same_shape(op, "grad_input", grad_input, "input", input);
     if (grad_weight) check_channels(op, "grad_weight", grad_weight, input.last());
     if (grad_bias) check_channels(op, "grad_bias", grad_bias, input.last());
