@@ -85,6 +85,25 @@ def test_products_of_no_matrices_pass_gradients_on(
         np.testing.assert_array_equal(operand.grad.numpy(), np.zeros(operand.shape))
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((2, 0), (0, 3)), ((4, 2, 0), (4, 0, 3)), ((4, 2, 0), (0, 3)), ((0,), (0,)), ((2, 3), (3, 0))],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_without_a_sum_are_zeros_as_in_numpy(
+    left: tuple[int, ...], right: tuple[int, ...], dtype: type
+) -> None:
+    expected = np.matmul(np.ones(left), np.ones(right))
+    a, b = (vg.Tensor(np.ones(shape, dtype), requires_grad=True) for shape in (left, right))
+    result = vg.ops.matmul(a, b)
+    np.testing.assert_array_equal(result.numpy(), expected)
+    assert result.shape == expected.shape
+    result.backward(np.ones(expected.shape, dtype))
+    for operand in (a, b):
+        assert operand.grad is not None
+        np.testing.assert_array_equal(operand.grad.numpy(), np.zeros(operand.shape))
+
+
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
 def test_an_empty_axis_can_be_beside_a_padded_one(mode: str) -> None:
     x = vg.Tensor(np.zeros((0, 3), np.float32), requires_grad=True)

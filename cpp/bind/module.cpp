@@ -16,6 +16,7 @@
 #include "ops/focal.hpp"
 #include "ops/interpolate.hpp"
 #include "ops/limits.hpp"
+#include "ops/matmul.hpp"
 #include "ops/mean_loss.hpp"
 #include "ops/norm.hpp"
 #include "ops/optim.hpp"
@@ -167,6 +168,9 @@ void define_conv(py::module_& m) {
         "grad_input"_a);
     def(m, "linear_backward_weight", vg::linear_backward_weight<T>, "grad_output"_a, "input"_a,
         "grad_weight"_a, "grad_bias"_a);
+    def(m, "matmul_forward", vg::matmul_forward<T>, "a"_a, "b"_a, "output"_a);
+    def(m, "matmul_backward_a", vg::matmul_backward_a<T>, "grad_output"_a, "b"_a, "grad_a"_a);
+    def(m, "matmul_backward_b", vg::matmul_backward_b<T>, "grad_output"_a, "a"_a, "grad_b"_a);
 }
 
 void define_augment(py::module_& m) {

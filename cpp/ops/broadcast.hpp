@@ -74,7 +74,7 @@ std::int64_t extent_at(const View<const T>& view, int axis, int rank) {
 }
 
 template <class T>
-void check_broadcast(const View<const T>& a, const View<const T>& b, const View<T>& output) {
+bool broadcasts(const View<const T>& a, const View<const T>& b, const View<T>& output) {
     bool fits = std::max(a.rank, b.rank) == output.rank;
     for (int axis = 0; fits && axis < output.rank; ++axis) {
         const std::int64_t in_a = extent_at(a, axis, output.rank);
@@ -82,7 +82,13 @@ void check_broadcast(const View<const T>& a, const View<const T>& b, const View<
         fits =
             (in_a == in_b || in_a == 1 || in_b == 1) && output[axis] == (in_a == 1 ? in_b : in_a);
     }
-    check(fits, "binary_forward: a ", a, " and b ", b, " do not broadcast to output ", output);
+    return fits;
+}
+
+template <class T>
+void check_broadcast(const View<const T>& a, const View<const T>& b, const View<T>& output) {
+    check(broadcasts(a, b, output), "binary_forward: a ", a, " and b ", b,
+          " do not broadcast to output ", output);
 }
 
 template <class T>

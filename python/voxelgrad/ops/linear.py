@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from voxelgrad.dtypes import parameter_dtype
 from voxelgrad.ops._arguments import as_tensor, check_parameter
-from voxelgrad.ops.arithmetic import mul
 from voxelgrad.ops.cast import Lowered, cast
-from voxelgrad.ops.shape import concat, transpose
 from voxelgrad.tensor import Array, Tensor
 
 
@@ -79,16 +79,71 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return Linear().apply(input, weight, bias)
 
 
+class MatMul(Lowered):
+    """``a @ b`` of two stacks of matrices, whose leading axes broadcast."""
+
+    __slots__ = ("shapes", "stack")
+    input_names = ("a", "b")
+    op = "matmul"
+
+    def check(self, a: Array, b: Array) -> None:
+        self.shapes = (a.shape, b.shape)
+        try:
+            self.stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        except ValueError:
+            raise ValueError(
+                f"matmul: the leading axes of shapes {a.shape} and {b.shape} cannot be broadcast"
+            ) from None
+
+    def forward(self, a: Array, b: Array) -> Array:
+        needs_a, needs_b = self.needs_grad
+        self.saved = (a if needs_b else None, b if needs_a else None)
+        output: Array = self.backend.empty((*self.stack, a.shape[-2], b.shape[-1]), a.dtype)
+        self.backend.matmul_forward(self._joined(a), b, self._joined(output))
+        return output
+
+    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
+        assert self.saved is not None
+        (a, b), (of_a, of_b) = self.saved, self.shapes
+        empty, grad, dtype = self.backend.empty, self._joined(grad_output), grad_output.dtype
+        grad_a = grad_b = None
+        if b is not None:
+            grad_a = empty((*self.stack, *of_a[-2:]), dtype)
+            self.backend.matmul_backward_a(grad, b, self._joined(grad_a))
+            grad_a = self._summed(grad_a, of_a)
+        if a is not None:
+            stack = self.stack if len(of_b) > 2 else ()
+            grad_b = empty((*stack, *of_b[-2:]), parameter_dtype(dtype))
+            self.backend.matmul_backward_b(grad, self._joined(a), grad_b)
+            grad_b = self._summed(grad_b, of_b)
+        return grad_a, grad_b
+
+    def _joined(self, matrices: Array) -> Array:
+        """View matrices that all meet the same one as a single matrix."""
+        if len(self.shapes[1]) > 2 or matrices.ndim == 2:
+            return matrices
+        return matrices.reshape(prod(matrices.shape[:-1]), matrices.shape[-1])
+
+    def _summed(self, gradient: Array, shape: tuple[int, ...]) -> Array:
+        """Add up the matrices of a broadcast operand's gradient."""
+        if gradient.shape == shape:
+            return gradient
+        output: Array = self.backend.empty(shape, gradient.dtype)
+        padded = (1,) * (gradient.ndim - len(shape)) + shape
+        self.backend.reduce_sum(gradient, output.reshape(padded), 1.0)
+        return output
+
+
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """Multiply matrices, stacks of matrices and vectors, as ``numpy.matmul`` does.
 
     Args:
         a: ``(..., rows, inner)``, or a vector ``(inner,)``.
         b: ``(..., inner, columns)``, or a vector ``(inner,)``. Leading axes broadcast with those of
-            ``a``; each pair of matrices is one product, so use ``linear`` for a single ``b``.
+            ``a``.
 
     Returns:
-        ``(..., rows, columns)``, without the axis that a vector lacks.
+        ``(..., rows, columns)``, without the axis that a vector lacks; zeros if ``inner`` is 0.
 
     Raises:
         ValueError: If the shapes do not fit.
@@ -99,41 +154,13 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
             f"matmul: a has shape {a.shape} and b {b.shape}; the last axis of a must be as long as "
             f"the last but one of b"
         )
-    left = a.reshape(1, -1) if a.ndim == 1 else a
-    # Linear layers keep their matrix in float32 beside bfloat16 images.
-    right = cast(b.reshape(-1, 1) if b.ndim == 1 else b, parameter_dtype(b.dtype))
-    product = linear(left, transpose(right)) if right.ndim == 2 else _stacked(left, right)
-    shape = list(product.shape)
-    if b.ndim == 1:
-        del shape[-1]
-    if a.ndim == 1:
-        del shape[-1 if b.ndim == 1 else -2]
-    return product.reshape(shape)
-
-
-def _stacked(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply the matrices of two stacks one by one."""
-    try:
-        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except ValueError:
-        raise ValueError(
-            f"matmul: the leading axes of shapes {a.shape} and {b.shape} cannot be broadcast"
-        ) from None
-    if 0 in stack:  # nothing, of the product's shape, with gradients
-        return mul(a[..., :1], cast(b[..., :1, :], a.dtype))
-    rows, columns = a.shape[-2], b.shape[-1]
-    products = []
-    for index in np.ndindex(*stack):
-        left, right = a[_place(index, a)], b[_place(index, b)]
-        products.append(linear(left, transpose(right)).reshape(1, rows, columns))
-    return concat(products, 0).reshape(*stack, rows, columns)
-
-
-def _place(index: tuple[int, ...], tensor: Tensor) -> tuple[int, ...]:
-    """Return the part of a stack's index that selects a matrix of ``tensor``."""
-    stack = tensor.shape[:-2]
-    own = index[len(index) - len(stack) :]
-    return tuple(0 if length == 1 else i for i, length in zip(own, stack, strict=True))
+    left = a.reshape(1, a.shape[0]) if a.ndim == 1 else a
+    # Kept in float32 beside bfloat16 images, as the matrices of linear layers are.
+    right = cast(b.reshape(b.shape[0], 1) if b.ndim == 1 else b, parameter_dtype(b.dtype))
+    product = MatMul().apply(left, right)
+    rows = () if a.ndim == 1 else a.shape[-2:-1]
+    columns = () if b.ndim == 1 else b.shape[-1:]
+    return product.reshape((*product.shape[:-2], *rows, *columns))
 
 
 def _rows(array: Array) -> Array:

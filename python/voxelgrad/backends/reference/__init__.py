@@ -35,6 +35,9 @@ from voxelgrad.backends.reference.conv import (
     linear_backward_data,
     linear_backward_weight,
     linear_forward,
+    matmul_backward_a,
+    matmul_backward_b,
+    matmul_forward,
 )
 from voxelgrad.backends.reference.dropout import (
     dropout,
@@ -150,6 +153,9 @@ __all__ = [
     "linear_backward_data",
     "linear_backward_weight",
     "linear_forward",
+    "matmul_backward_a",
+    "matmul_backward_b",
+    "matmul_forward",
     "max_pool_backward",
     "max_pool_forward",
     "mean_of_totals",

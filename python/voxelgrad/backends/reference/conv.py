@@ -1,4 +1,4 @@
-"""Convolution, transposed convolution and linear in plain numpy: a sum over the kernel's offsets.
+"""Convolution and matrix products in plain numpy: a sum over the kernel's offsets.
 
 Every function reads and writes images (N, *spatial, C) with one to three spatial axes and weights
 (out_channels, *kernel, in_channels // groups). Inside, channels are split as
@@ -204,3 +204,18 @@ def linear_backward_weight(
     grad_weight[...] = float64(grad_output).T @ float64(input)
     if grad_bias is not None:
         grad_bias[...] = _sum_rows(grad_output)
+
+
+def matmul_forward(a: Array, b: Array, output: Array) -> None:
+    """Write ``a @ b``: (..., M, K), (..., K, N) to (..., M, N), the leading axes broadcast."""
+    output[...] = float64(a) @ float64(b)
+
+
+def matmul_backward_a(grad_output: Array, b: Array, grad_a: Array) -> None:
+    """Write ``grad_output @ b.T`` of every matrix: (..., M, N), (..., K, N) to (..., M, K)."""
+    grad_a[...] = float64(grad_output) @ float64(b).swapaxes(-1, -2)
+
+
+def matmul_backward_b(grad_output: Array, a: Array, grad_b: Array) -> None:
+    """Write ``a.T @ grad_output`` of every matrix: (..., M, N), (..., M, K) to (..., K, N)."""
+    grad_b[...] = float64(a).swapaxes(-1, -2) @ float64(grad_output)

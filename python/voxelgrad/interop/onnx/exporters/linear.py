@@ -1,4 +1,4 @@
-"""The linear layer."""
+"""Matrix products."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from voxelgrad.interop.onnx.exporters.writer import Item, Writer
 from voxelgrad.interop.onnx.layout import PLAIN, SWAPPED
-from voxelgrad.ops.linear import Linear
+from voxelgrad.ops.linear import Linear, MatMul
 
 
 def _linear(writer: Writer, function: Linear, items: list[Any]) -> Item:
@@ -28,4 +28,10 @@ def _linear(writer: Writer, function: Linear, items: list[Any]) -> Item:
     return writer.node("Add", [product.name, writer.weight(bias)], shape)
 
 
-EXPORTERS = {Linear: _linear}
+def _matmul(writer: Writer, function: MatMul, items: list[Any]) -> Item:
+    names = [writer.plain(item).name for item in items]
+    shape = (*function.stack, items[0].shape[-2], items[1].shape[-1])
+    return writer.node("MatMul", names, shape)
+
+
+EXPORTERS = {Linear: _linear, MatMul: _matmul}
