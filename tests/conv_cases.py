@@ -91,6 +91,9 @@ def conv_cases() -> list[OpCase]:
         conv_case("conv", (1, 9, 9), (16, 16), (1, 1), stride=2),
         conv_case("conv", (1, 9, 9), (16, 16), (2, 2), stride=3),
         conv_case("conv", (1, 7, 9, 8), (1, 32), (3, 3, 3), stride=2, padding=1),
+        conv_case("conv", (1, 11, 13), (3, 24), (7, 7), stride=2, padding=3),
+        conv_case("conv", (1, 5, 9, 6), (4, 8), (3, 3, 3), padding=1, bias=False),
+        conv_case("conv", (1, 9, 8), (6, 16), (5, 3), padding=(2, 1), groups=2),
     ]
 
 
@@ -131,6 +134,7 @@ def conv_transpose_cases() -> list[OpCase]:
             "conv_transpose", (1, 4, 5), (3, 16), (5, 3), stride=(3, 1), output_padding=(2, 0)
         ),
         conv_case("conv_transpose", (2, 7), (33, 5), (1,), stride=2),
+        conv_case("conv_transpose", (1, 5, 6), (4, 16), (3, 3), stride=(2, 3), padding=1),
     ]
 
 

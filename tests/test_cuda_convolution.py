@@ -24,8 +24,26 @@ SEVERAL_TILES = [
     conv_case("conv_transpose", (2, 9, 11), (34, 20), (2, 2), stride=2),
 ]
 
+# Few channels on one side: several tiles and blocks of columns, all strips of the weight gradient.
+NARROW = [
+    conv_case("conv", (1, 21, 19), (4, 32), (3, 3), padding=1),
+    conv_case("conv", (2, 17, 15), (3, 72), (7, 7), stride=2, padding=3),
+    conv_case("conv", (1, 6, 9, 5), (2, 16), (3, 3, 3), padding=1),
+    conv_case("conv", (1, 5, 6, 7), (4, 8), (5, 5, 5), padding=2),
+    conv_case("conv", (1, 14, 11), (1, 40), (5, 4), stride=(1, 2), dilation=(2, 3)),
+    conv_case("conv", (1, 9, 10), (2, 12), (3, 2), padding=2, dilation=2),
+    conv_case("conv", (1, 8, 9), (6, 16), (3, 5), stride=3, padding=2, groups=2),
+    conv_case("conv", (1, 1100), (64, 512), (1,), groups=64),  # several tiles a block
+    conv_case("conv", (2, 11, 13), (24, 3), (1, 1)),
+    conv_case("conv", (2, 11, 13), (24, 4), (1, 1)),
+    conv_case("conv_transpose", (1, 9, 8), (4, 24), (3, 3), stride=2, padding=1),
+    conv_case("conv_transpose", (1, 5, 4, 6), (3, 16), (2, 3, 2), stride=(2, 3, 1)),
+    conv_case("conv_transpose", (1, 6, 7), (16, 4), (3, 3), stride=2, dilation=3),
+]
+LARGER = [*SEVERAL_TILES, *NARROW]
 
-@pytest.mark.parametrize("case", SEVERAL_TILES, ids=lambda case: case.name)
+
+@pytest.mark.parametrize("case", LARGER, ids=lambda case: case.name)
 def test_float32_is_within_the_bound_of_plain_sums(case: OpCase) -> None:
     problem = problem_of(case)
     bounds = monomial(case, problem.arrays, problem.grad)
@@ -42,7 +60,7 @@ def _run_bf16(case: OpCase, problem: Problem) -> list[np.ndarray]:
     return [output.astype(np.float32), grad_input.astype(np.float32), *learned]
 
 
-@pytest.mark.parametrize("case", [*CONV_CASES, *SEVERAL_TILES], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CONV_CASES, *LARGER], ids=lambda case: case.name)
 def test_bfloat16_is_within_the_rounding_bound(case: OpCase) -> None:
     problem = rounded_problem(case, case.arrays(np.float64))
     bounds = convolution_bounds(case, problem, winograd=False)
@@ -112,7 +130,7 @@ def test_products_that_do_not_exist_are_refused() -> None:
                 cuda.conv_forward(*arrays, output, (1, 1), (0, 0), (1, 1), 1, 1.0)
 
 
-@pytest.mark.parametrize("case", SEVERAL_TILES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", LARGER, ids=lambda case: case.name)
 def test_small_integers_are_exact(case: OpCase) -> None:
     rng = np.random.default_rng(0)
     arrays = [None if a is None else rng.integers(-4, 5, a.shape) for a in case.arrays(float)]
@@ -185,3 +203,37 @@ def test_a_slope_is_applied_before_rounding(
     plain, relu, leaky = results
     np.testing.assert_array_equal(relu, np.maximum(plain, 0.0))
     np.testing.assert_array_equal(leaky, np.where(plain < 0, 0.5 * plain, plain))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, BF16], ids=["float32", "bfloat16"])
+def test_what_lies_beside_a_window_of_few_channels_does_not_get_in(dtype: Any) -> None:
+    """Steps that fill up a product of tensor cores meet zeros, not pixels."""
+    cuda = backend()
+    image = np.ones((1, 9, 20, 3), np.float32)
+    image[0, 4, 7] = np.inf
+    image[0, 4, 12] = np.nan
+    weight = np.ones((16, 3, 3, 3), np.float32)
+    given, output = cuda.from_host(image.astype(dtype)), cuda.empty((1, 7, 18, 16), dtype)
+    one, zero = (1, 1), (0, 0)
+    cuda.conv_forward(given, cuda.from_host(weight), None, output, one, zero, one, 1, 1.0)
+    result = cuda.to_host(output).astype(np.float32)[0, :, :, 0]
+    expected = np.full((7, 18), 27.0)
+    expected[2:5, 5:8] = np.inf
+    expected[2:5, 10:13] = np.nan
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, BF16], ids=["float32", "bfloat16"])
+def test_pixels_that_no_window_reaches_do_not_get_into_the_weight_gradient(dtype: Any) -> None:
+    cuda = backend()
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((1, 10, 10, 3)).astype(dtype)
+    grad = cuda.from_host(rng.standard_normal((1, 3, 3, 16)).astype(dtype))
+    gradients = []
+    for unread in (0.0, np.nan):
+        image[0, 8:] = image[0, :, 8:] = unread
+        gradient = cuda.empty((16, 2, 2, 3))
+        settings = ((3, 3), (0, 0), (1, 1), 1)
+        cuda.conv_backward_weight(grad, cuda.from_host(image), gradient, None, *settings)
+        gradients.append(cuda.to_host(gradient))
+    np.testing.assert_array_equal(*gradients)

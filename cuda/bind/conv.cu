@@ -1,6 +1,6 @@
-// Convolutions and linear layers.
+// Convolutions, linear layers and other matrix products.
 #include "cuda/bind/families.hpp"
-#include "cuda/ops/conv.cuh"
+#include "cuda/ops/matmul.cuh"
 
 namespace voxelgrad::cuda {
 namespace {
@@ -28,6 +28,9 @@ void define_images(pybind11::module_& m) {
         "grad_input"_a);
     def(m, "linear_backward_weight", linear_backward_weight<T>, "grad_output"_a, "input"_a,
         "grad_weight"_a, "grad_bias"_a);
+    def(m, "matmul_forward", matmul_forward<T>, "a"_a, "b"_a, "output"_a);
+    def(m, "matmul_backward_a", matmul_backward_a<T>, "grad_output"_a, "b"_a, "grad_a"_a);
+    def(m, "matmul_backward_b", matmul_backward_b<T>, "grad_output"_a, "a"_a, "grad_b"_a);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "cuda/ops/conv_few.cuh"
 #include "cuda/ops/conv_grouped.cuh"
+#include "cuda/ops/conv_narrow_weight.cuh"
 #include "cuda/ops/products.cuh"
 #include "cuda/ops/reduce.cuh"
 #include "ops/conv_arguments.hpp"
@@ -67,6 +68,7 @@ void image_pass(const char* op, Stream stream, const ConvGeometry& g, bool to_fi
     const auto pass = image_pass_of<T, inner>(op, g, to_fine, source, weight, epilogue, target);
     if (is_grouped(g)) return grouped_image_pass(op, stream, pass);
     if (is_few(pass)) return few_image_pass(op, stream, pass);
+    if (narrow_image_pass(op, stream, pass)) return;
     const bool whole = channels_in(4, g) && all_aligned(source, weight, target);
     if constexpr (std::is_same_v<T, float>)
         if (tf32_allowed && whole) return mma<float>(op, stream, pass);
@@ -105,9 +107,10 @@ void weight_product(const char* op, Stream stream, const ConvGeometry& g,
     gemm(op, stream, pass, whole);
 }
 
+// A pass whose pieces are chosen, as the number of pixels of one, when the kernel is.
 template <class T>
-void weight_pass(const char* op, Stream stream, const ConvGeometry& g, const T* fine,
-                 const T* coarse, float* grad_weight) {
+WeightPass<T> weight_pass_of(const char* op, const ConvGeometry& g, const T* fine,
+                             const T* coarse) {
     WeightPass<T> pass{};
     pass.gather = gather_of(op, g, false);
     pass.fine = fine;
@@ -117,26 +120,69 @@ void weight_pass(const char* op, Stream stream, const ConvGeometry& g, const T* 
     pass.fine_channels = static_cast<int>(g.fine_channels);
     pass.order = weight_order(g, !g.transposed);
     pass.pixels = g.batch * g.coarse_pixels();
+    pass.length = std::max<std::int64_t>(pass.pixels, 1);
     pass.weight_size = g.weight_size();
     pass.by_fine_channels = Divisor(pass.fine_channels);
+    return pass;
+}
+
+// Whether channels alone tell the two grids apart.
+inline bool grids_are_alike(const ConvGeometry& g) {
+    bool alike = g.taps() == 1;
+    for (int a = 0; a < conv_axes; ++a)
+        alike = alike && g.fine[a] == g.coarse[a] && g.padding[a] == 0;
+    return alike;
+}
+
+// The same sums with the grids exchanged, so that a head's few channels are those of the fine one.
+template <class T>
+WeightPass<T> exchanged(const char* op, ConvGeometry g, const WeightPass<T>& pass) {
+    std::swap(g.fine_channels, g.coarse_channels);
+    WeightPass<T> result = weight_pass_of(op, g, pass.coarse, pass.fine);
+    result.order = pass.order;
+    std::swap(result.order.k, result.order.n);
+    return result;
+}
+
+// Runs compute(pass) with room for the sums of all pieces, and adds these.
+template <class T, class Compute>
+void sum_pieces(Stream stream, WeightPass<T> pass, std::int64_t pieces, float* grad_weight,
+                const Compute& compute) {
+    const Workspace<float> partial(pieces > 1 ? pieces * pass.weight_size : 0);
+    pass.output = pieces > 1 ? partial.data() : grad_weight;
+    compute(pass);
+    if (pieces == 1) return;
+    const Groups axes{2, {pieces, pass.weight_size}, {true, false}};
+    sum_groups(stream, static_cast<const float*>(partial.data()), axes, 1.0f, grad_weight);
+}
+
+template <class T>
+void weight_pass(const char* op, Stream stream, const ConvGeometry& g, const T* fine,
+                 const T* coarse, float* grad_weight) {
+    WeightPass<T> pass = weight_pass_of(op, g, fine, coarse);
     const bool grouped = is_grouped(g);
+    if (!grouped && grids_are_alike(g) && pass.coarse_channels <= most_patch_channels)
+        pass = exchanged(op, g, pass);
+    if (!grouped && is_narrow(pass)) {
+        const std::int64_t most = most_partial / std::max<std::int64_t>(pass.weight_size, 1);
+        const NarrowWeights<T> all(pass, std::max<std::int64_t>(most, 1));
+        return sum_pieces(stream, pass, all.grid.ranges.ranges, grad_weight,
+                          [&](const auto& some) { narrow_weight_pass(op, stream, some, all); });
+    }
     const std::int64_t pairs = g.groups * g.coarse_channels * g.fine_channels;
     const std::int64_t tiles =
         grouped ? divide_up(pairs, most_columns) * pass.taps()
-                : g.groups * divide_up(g.coarse_channels, 128) * divide_up(pass.columns(), 64);
+                : g.groups * divide_up(pass.coarse_channels, 128) * divide_up(pass.columns(), 64);
     pass.length = piece_length(pass.pixels, tiles, pass.weight_size);
     check(pass.length < most_places, op, ": a sum over ", pass.length,
           " pixels is too long; CUDA kernels take up to ", most_places, ": split the input");
     const std::int64_t pieces = divide_up(std::max<std::int64_t>(pass.pixels, 1), pass.length);
-    const Workspace<float> partial(pieces > 1 ? pieces * pass.weight_size : 0);
-    pass.output = pieces > 1 ? partial.data() : grad_weight;
-    if (grouped)
-        grouped_weight_pass(op, stream, pass, pairs, pieces);
-    else
-        weight_product(op, stream, g, pass);
-    if (pieces == 1) return;
-    const Groups axes{2, {pieces, pass.weight_size}, {true, false}};
-    sum_groups(stream, static_cast<const float*>(partial.data()), axes, 1.0f, grad_weight);
+    sum_pieces(stream, pass, pieces, grad_weight, [&](const auto& some) {
+        if (grouped)
+            grouped_weight_pass(op, stream, some, pairs, pieces);
+        else
+            weight_product(op, stream, g, some);
+    });
 }
 
 template <class T>

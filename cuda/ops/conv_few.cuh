@@ -31,10 +31,11 @@ __device__ void fill_slice(const Pass& pass, const typename Pass::Part& part, in
     }
 }
 
-// `width` source channels are read at a time; slices begin and end at whole runs of them.
+// `width` source channels are read at a time; slices begin and end at whole runs of them. `whole`:
+// the target's are stored as one.
 template <int width, class T, bool inner>
 __global__ void __launch_bounds__(block_threads)
-    few_kernel(ImagePass<T, inner> pass, std::int64_t tiles) {
+    few_kernel(ImagePass<T, inner> pass, std::int64_t tiles, bool whole) {
     using Pass = ImagePass<T, inner>;
     VOXELGRAD_SHARED(slice, FewSlice);
     VOXELGRAD_SHARED(part, typename Pass::Part);
@@ -61,8 +62,12 @@ __global__ void __launch_bounds__(block_threads)
         }
     }
     VOXELGRAD_UNROLL
-    for (int p = 0; p < few_pixels; ++p)
-        pass.template store<1>(part, pixel + p * block_threads, 0, totals[p]);
+    for (int p = 0; p < few_pixels; ++p) {
+        if (whole)
+            pass.template store<most_few>(part, pixel + p * block_threads, 0, totals[p]);
+        else
+            pass.template store<1>(part, pixel + p * block_threads, 0, totals[p]);
+    }
 }
 
 template <class T, bool inner>
@@ -71,10 +76,14 @@ void few_image_pass(const char* op, Stream stream, const ImagePass<T, inner>& pa
     const std::int64_t blocks = tiles * pass.parts();
     check(blocks <= INT_MAX, op, ": ", blocks, " blocks are too many for a launch");
     const Grid grid{dim3(static_cast<unsigned>(blocks)), dim3(block_threads)};
-    if (pass.source_channels % 4 == 0 && all_aligned(pass.source))
-        launch(op, stream, grid, few_kernel<4, T, inner>, pass, tiles);
-    else
-        launch(op, stream, grid, few_kernel<1, T, inner>, pass, tiles);
+    const auto reads_in = [&](int width) {
+        return pass.source_channels % width == 0 && all_aligned(pass.source);
+    };
+    const bool whole = pass.target_channels == most_few && all_aligned(pass.target);
+    const auto kernel = reads_in(full_width<T>) ? few_kernel<full_width<T>, T, inner>
+                        : reads_in(4)           ? few_kernel<4, T, inner>
+                                                : few_kernel<1, T, inner>;
+    launch(op, stream, grid, kernel, pass, tiles, whole);
 }
 
 // Whether the function above is for a pass.

@@ -63,6 +63,11 @@ struct GatherAxis {
     // The most target pixels and taps that a phase has.
     std::int64_t most_targets() const { return is_fine ? divide_up(target, stride) : target; }
     int most_taps() const { return is_fine ? static_cast<int>(divide_up(kernel, period)) : kernel; }
+    // How many source pixels `targets` neighbours of a phase read, with those between them.
+    std::int64_t reach(std::int64_t targets) const {
+        return (targets - 1) * (is_fine ? 1 : stride) +
+               (most_taps() - 1) * (is_fine ? dilation / common : dilation) + 1;
+    }
 };
 
 inline int inverse_modulo(int value, int modulus) {
