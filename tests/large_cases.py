@@ -66,6 +66,7 @@ def _on_activations() -> list[OpCase]:
         ),
         case("group_norm", *_CHANNELS, family="group_norm", num_groups=6),
         case("layer_norm", *_CHANNELS, family="layer_norm", normalized_shape=(24,)),
+        *_long_rows(),
         case("adaptive_avg_pool2d", output_size=(7, 5)),
         case("global_avg_pool"),
         case("relu", family="elementwise"),
@@ -81,6 +82,18 @@ def _on_activations() -> list[OpCase]:
         OpCase("concat", both, {"axis": -1}, "selection", 1, listed=True),
         OpCase("transpose", (_ACTIVATIONS,), {}, "selection", 1, settings=(0, 3, 1, 2)),
     ]
+
+
+def _long_rows() -> list[OpCase]:
+    """Layer norms over rows that a team of threads cannot hold, or a block would take long for."""
+    cases = []
+    for shape in ((3, 5001), (2, 9000), (2, 20000)):
+        args = (Arg(shape), Arg(shape[-1:]), Arg(shape[-1:]))
+        params = {"normalized_shape": shape[-1:], "activation": "relu"}
+        cases.append(
+            OpCase("layer_norm", args, params, "layer_norm", 3 * shape[-1], keywords=AFFINE)
+        )
+    return cases
 
 
 def _losses() -> list[OpCase]:

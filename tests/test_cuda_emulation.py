@@ -123,6 +123,18 @@ def test_results_repeat_bit_for_bit() -> None:
     np.testing.assert_allclose(totals[0][:, 0], values.sum(1, dtype=np.float64), rtol=1e-4)
 
 
+@pytest.mark.parametrize("first", [0, 3])
+@pytest.mark.parametrize("dtype", [np.dtype(np.float32), BFLOAT16], ids=str)
+def test_elements_beside_whole_packs_and_blocks_are_computed(dtype: np.dtype, first: int) -> None:
+    cuda = backend()
+    values = np.arange(20_011) % 251 - 100.0
+    array = cuda.from_host(values.astype(dtype))[first:]
+    output = cuda.empty(array.shape, dtype)
+    cuda.activation_forward("square", array, output, 0.0)
+    expected = np.square(values[first:]).astype(dtype)
+    np.testing.assert_array_equal(cuda.to_host(output), expected)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 16])
 @pytest.mark.parametrize("dtype", [np.dtype(np.float32), BFLOAT16], ids=str)
 def test_first_maximum_and_first_nan_win(channels: int, dtype: np.dtype) -> None:

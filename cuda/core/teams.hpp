@@ -1,6 +1,7 @@
 // Threads of a block that reduce together: teams of a power of two, in a fixed tree.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "cuda/core/groups.hpp"
@@ -39,9 +40,19 @@ struct Teams {
         __syncthreads();
         return memory[threadIdx.x - member()];
     }
+    // Those of a warp by shuffles, then those of a team's warps in order.
     template <class T>
     __device__ T sum(T* memory, T value) const {
-        return combine(memory, value, [](T a, T b) { return a + b; });
+        value = group_sum(value, std::min(size, int{warp_lanes}));
+        if (size <= warp_lanes) return value;
+        __syncthreads();  // what an earlier call left has been read
+        const int thread = static_cast<int>(threadIdx.x);
+        if (thread % warp_lanes == 0) memory[thread / warp_lanes] = value;
+        __syncthreads();
+        const int first = (thread - member()) / warp_lanes;
+        value = memory[first];
+        for (int warp = 1; warp < size / warp_lanes; ++warp) value += memory[first + warp];
+        return value;
     }
 };
 

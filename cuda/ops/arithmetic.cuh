@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/check.hpp"
+#include "cuda/core/division.hpp"
 #include "cuda/core/map.hpp"
 #include "ops/broadcast.hpp"
 #include "ops/kind_names.hpp"
@@ -39,37 +40,45 @@ struct Constant {
 // One pack of the inner axis, or one value of an operand that is repeated along it.
 template <int width, class T>
 __device__ Pack<T, width> operand_pack(const Operand<T>& operand, std::int64_t at, int inner) {
-    if (operand.stride[inner] != 0)
-        return *reinterpret_cast<const Pack<T, width>*>(operand.data + at);
+    if (operand.stride[inner] != 0) return load_pack<width>(operand.data + at);
     Pack<T, width> repeated;
     VOXELGRAD_UNROLL
     for (int i = 0; i < width; ++i) repeated.value[i] = operand.data[at];
     return repeated;
 }
 
+// The extents of a broadcast.
+struct Extents {
+    Divider axis[max_rank];
+
+    template <class T>
+    explicit Extents(const Broadcast<T>& problem) {
+        for (int a = 0; a < problem.rank; ++a) axis[a] = Divider(problem.extent[a]);
+    }
+};
+
 // A thread computes `width` neighbours on the inner axis, whose extent is a multiple of width.
 template <int width, class Function, class T>
-__global__ void broadcast_kernel(Function function, Broadcast<T> problem, std::int64_t packs,
-                                 T* output) {
+__global__ void __launch_bounds__(block_threads)
+    broadcast_kernel(Function function, Broadcast<T> problem, Extents extents, std::int64_t packs,
+                     T* output) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
     const int inner = problem.rank - 1;
     std::int64_t rest = thread * width, a = 0, b = 0;
     for (int axis = inner; axis >= 0; --axis) {
-        const std::int64_t next = rest / problem.extent[axis];
-        const std::int64_t place = rest - next * problem.extent[axis];
+        const auto [next, place] = extents.axis[axis].split(rest);
         a += place * problem.a.stride[axis];
         b += place * problem.b.stride[axis];
         rest = next;
     }
     const Pack<T, width> left = operand_pack<width>(problem.a, a, inner);
     const Pack<T, width> right = operand_pack<width>(problem.b, b, inner);
-    Pack<T, width> result;
+    float result[width];
     VOXELGRAD_UNROLL
     for (int i = 0; i < width; ++i)
-        result.value[i] =
-            rounded_to<T>(function(to_float(left.value[i]), to_float(right.value[i])));
-    *reinterpret_cast<Pack<T, width>*>(output + thread * width) = result;
+        result[i] = function(to_float(left.value[i]), to_float(right.value[i]));
+    store_rounded(result, output + thread * width);
 }
 
 // Whether an operand can be read in packs: its rows begin at multiples of them.
@@ -87,13 +96,13 @@ void broadcast(const char* op, Stream stream, const Function& function, const Vi
     if (output.size() == 0) return;
     const Broadcast<T> problem = collapse(a, b, output);
     constexpr int width = full_width<T>;
-    if (packs_fit<T>(problem.inner(), output.data) && reads_packs(problem.a, problem.rank) &&
-        reads_packs(problem.b, problem.rank))
-        launch(op, stream, threads_for(output.size() / width), broadcast_kernel<width, Function, T>,
-               function, problem, output.size() / width, output.data);
-    else
-        launch(op, stream, threads_for(output.size()), broadcast_kernel<1, Function, T>, function,
-               problem, output.size(), output.data);
+    const bool in_packs = packs_fit<T>(problem.inner(), output.data) &&
+                          reads_packs(problem.a, problem.rank) &&
+                          reads_packs(problem.b, problem.rank);
+    const std::int64_t packs = output.size() / (in_packs ? width : 1);
+    launch(op, stream, threads_for(packs),
+           in_packs ? broadcast_kernel<width, Function, T> : broadcast_kernel<1, Function, T>,
+           function, problem, Extents(problem), packs, output.data);
 }
 
 template <Binary kind, class T>

@@ -2,8 +2,9 @@
 //
 // A forward pass reads the image twice: for the sums of column_sums_kernel, which a team of threads
 // for each group turns into statistics, and for the result. A backward pass reads image and
-// gradient twice in the same way. Where a sample is one row with one group (layer norm), a team of
-// threads goes over a row instead.
+// gradient twice in the same way. Where a sample is one short row with one group (layer norm), a
+// team of threads reads a row once (norm_rows.cuh); gradients of weight and bias are sums over rows
+// as everywhere.
 #pragma once
 
 #include "cuda/core/workspace.hpp"
@@ -14,7 +15,7 @@ namespace voxelgrad::cuda {
 
 // One row a sample and one group: layer norm.
 inline bool is_by_row(const NormProblem& problem) {
-    return problem.rows == 1 && problem.groups == 1;
+    return problem.rows == 1 && problem.groups == 1 && problem.channels <= longest_row;
 }
 
 inline GroupValues group_values(const NormProblem& problem, const float* mean,
@@ -124,41 +125,33 @@ struct ColumnSums {
     }
 };
 
-template <class T, bool by_row>
-void normalise(const char* op, Stream stream, const NormProblem& problem, const T* x,
-               const NormAffine& affine, const float* mean, const float* invstd, T* y) {
-    const bool in_packs = packs_fit<T>(problem.channels, x, y);
-    const std::int64_t outer = by_row ? 1 : problem.samples;
-    const auto all = NormColumns::for_images(outer, problem.samples * problem.rows / outer,
-                                             problem.channels, in_packs ? full_width<T> : 1);
-    launch(op, stream, all.grid(),
-           in_packs ? normalise_kernel<full_width<T>, T, by_row> : normalise_kernel<1, T, by_row>,
-           all, FactorSource<by_row>{affine, group_values(problem, mean, invstd)}, x, y);
-}
-
 template <class T>
 void norm_apply(const char* op, Stream stream, const NormProblem& problem, const T* x,
                 const NormAffine& affine, const float* mean, const float* invstd, T* y) {
     if (is_by_row(problem))
-        return normalise<T, true>(op, stream, problem, x, affine, mean, invstd, y);
-    normalise<T, false>(op, stream, problem, x, affine, mean, invstd, y);
+        return row_norm<true>(op, stream, problem, x, affine, y, mean, invstd, 0.0f);
+    const bool in_packs = packs_fit<T>(problem.channels, x, y);
+    const auto all = NormColumns::for_images(problem.samples, problem.rows, problem.channels,
+                                             in_packs ? full_width<T> : 1);
+    launch(op, stream, all.grid(),
+           in_packs ? normalise_kernel<full_width<T>, T> : normalise_kernel<1, T>, all,
+           FactorSource<false>{affine, group_values(problem, mean, invstd)}, x, y);
 }
 
 template <class T>
 void norm_forward(const char* op, Stream stream, const NormProblem& problem, const T* x,
                   const NormAffine& affine, T* y, float* mean, float* invstd, double eps) {
-    if (is_by_row(problem)) {
-        launch_row_statistics(op, stream, problem, x, eps, mean, invstd);
-    } else {
-        const Workspace<float> centres(problem.samples * problem.channels);
-        const auto sums = ColumnSums::of<full_width<T>>(
-            op, stream, problem.samples, problem.rows, problem.channels,
-            packs_fit<T>(problem.channels, x), MomentTerms<T>{x, centres.data()});
-        const std::int64_t things = problem.group_channels() * sums.all.segments;
-        const Teams teams(problem.samples * problem.groups, things, 4);
-        launch(op, stream, teams.grid(), statistics_kernel, teams, problem, sums.all.segments,
-               sums.first.data(), sums.second.data(), centres.data(), eps, mean, invstd);
-    }
+    if (is_by_row(problem))
+        return row_norm<false>(op, stream, problem, x, affine, y, mean, invstd,
+                               static_cast<float>(eps));
+    const Workspace<float> centres(problem.samples * problem.channels);
+    const auto sums = ColumnSums::of<full_width<T>>(
+        op, stream, problem.samples, problem.rows, problem.channels,
+        packs_fit<T>(problem.channels, x), MomentTerms<T>{{x}, centres.data()});
+    const std::int64_t things = problem.group_channels() * sums.all.segments;
+    const Teams teams(problem.samples * problem.groups, things, 4);
+    launch(op, stream, teams.grid(), statistics_kernel, teams, problem, sums.all.segments,
+           sums.first.data(), sums.second.data(), centres.data(), eps, mean, invstd);
     norm_apply(op, stream, problem, x, affine, mean, invstd, y);
 }
 
@@ -168,45 +161,68 @@ struct StatisticsGradient {
     explicit StatisticsGradient(std::int64_t count) : slopes(count), offsets(count) {}
 };
 
+// The sums over columns, in memory of their own, that gradients of channels or groups need.
 template <class T, bool by_row>
+ColumnSums gradient_sums(const char* op, Stream stream, const NormProblem& problem, const T* grad,
+                         const T* x, const FactorSource<by_row>& source) {
+    const std::int64_t outer = by_row ? 1 : problem.samples;
+    return ColumnSums::of<full_width<T>>(op, stream, outer, problem.samples * problem.rows / outer,
+                                         problem.channels, packs_fit<T>(problem.channels, grad, x),
+                                         GradientTerms<T, by_row>{{grad, x}, source});
+}
+
+// `invstd`: what the products still lack, or null.
+template <class T>
+void affine_gradient(const char* op, Stream stream, const NormProblem& problem,
+                     const ColumnSums& sums, const float* invstd,
+                     const NormGradients<T>& gradients) {
+    if (!gradients.weight && !gradients.bias) return;
+    const Teams teams(problem.channels, sums.all.outer * sums.all.segments, 4);
+    launch(op, stream, teams.grid(), affine_gradient_kernel, teams, sums.all.outer,
+           sums.all.segments, sums.first.data(), sums.second.data(),
+           group_values(problem, nullptr, invstd), gradients.weight, gradients.bias);
+}
+
+template <class T>
+void layer_norm_backward(const char* op, Stream stream, const NormProblem& problem, const T* grad,
+                         const T* x, const NormAffine& affine, const float* mean,
+                         const float* invstd, const NormGradients<T>& gradients) {
+    if (gradients.weight || gradients.bias) {
+        const FactorSource<true> source{affine, group_values(problem, mean, invstd)};
+        affine_gradient(op, stream, problem, gradient_sums(op, stream, problem, grad, x, source),
+                        nullptr, gradients);
+    }
+    if (gradients.input)
+        row_gradient(op, stream, problem, grad, x, affine, mean, invstd, gradients.input);
+}
+
+template <class T>
 void norm_backward(const char* op, Stream stream, const NormProblem& problem, const T* grad,
                    const T* x, const NormAffine& affine, const float* mean, const float* invstd,
                    const NormGradients<T>& gradients, bool through_statistics) {
-    const FactorSource<by_row> source{affine, group_values(problem, mean, invstd)};
-    const std::int64_t outer = by_row ? 1 : problem.samples;
-    const std::int64_t rows = problem.samples * problem.rows / outer, channels = problem.channels;
+    if (through_statistics && is_by_row(problem))
+        return layer_norm_backward(op, stream, problem, grad, x, affine, mean, invstd, gradients);
+    const FactorSource<false> source{affine, group_values(problem, mean, invstd)};
     const bool through = through_statistics && gradients.input;
-    const bool needs_affine = gradients.weight || gradients.bias;
-    const std::int64_t groups = problem.samples * problem.groups;
+    const std::int64_t groups = problem.samples * problem.groups, channels = problem.channels;
     const StatisticsGradient statistics(through ? groups : 0);
-    if (by_row && through)
-        launch_row_gradient(op, stream, problem, grad, x, affine, mean, invstd,
-                            statistics.slopes.data(), statistics.offsets.data());
-    if (needs_affine || (through && !by_row)) {
-        const auto sums = ColumnSums::of<full_width<T>>(op, stream, outer, rows, channels,
-                                                        packs_fit<T>(channels, grad, x),
-                                                        GradientTerms<T, by_row>{grad, x, source});
+    if (through || gradients.weight || gradients.bias) {
+        const ColumnSums sums = gradient_sums(op, stream, problem, grad, x, source);
         const std::int64_t segments = sums.all.segments;
-        const Teams of_groups(groups, problem.group_channels() * segments, 4);
-        if (through && !by_row)
-            launch(op, stream, of_groups.grid(), statistics_gradient_kernel, of_groups, problem,
-                   affine, segments, sums.first.data(), sums.second.data(), invstd,
+        const Teams teams(groups, problem.group_channels() * segments, 4);
+        if (through)
+            launch(op, stream, teams.grid(), statistics_gradient_kernel, teams, problem, affine,
+                   segments, sums.first.data(), sums.second.data(), invstd,
                    statistics.slopes.data(), statistics.offsets.data());
-        const Teams of_channels(channels, outer * segments, 4);
-        if (needs_affine)
-            launch(op, stream, of_channels.grid(), affine_gradient_kernel, of_channels, outer,
-                   segments, sums.first.data(), sums.second.data(),
-                   group_values(problem, mean, by_row ? nullptr : invstd), gradients.weight,
-                   gradients.bias);
+        affine_gradient(op, stream, problem, sums, invstd, gradients);
     }
     if (!gradients.input) return;
     const bool in_packs = packs_fit<T>(channels, grad, x, gradients.input);
-    const auto all = NormColumns::for_images(outer, rows, channels, in_packs ? full_width<T> : 1);
+    const auto all = NormColumns::for_images(problem.samples, problem.rows, channels,
+                                             in_packs ? full_width<T> : 1);
     launch(op, stream, all.grid(),
-           in_packs ? input_gradient_kernel<full_width<T>, T, by_row>
-                    : input_gradient_kernel<1, T, by_row>,
-           all, source, grad, x, statistics.slopes.data(), statistics.offsets.data(),
-           gradients.input);
+           in_packs ? input_gradient_kernel<full_width<T>, T> : input_gradient_kernel<1, T>, all,
+           source, grad, x, statistics.slopes.data(), statistics.offsets.data(), gradients.input);
 }
 
 template <class T>
@@ -215,9 +231,8 @@ void batch_norm_forward(Stream stream, View<const T> input, OptionalView<const f
                         View<float> invstd, double eps, const std::string& activation,
                         float alpha) {
     constexpr const char* op = "batch_norm_forward";
-    const NormProblem problem = batch_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        batch_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_forward(op, stream, problem, input.data, affine, output.data, mean.data, invstd.data, eps);
 }
 
@@ -227,9 +242,8 @@ void batch_norm_apply(Stream stream, View<const T> input, OptionalView<const flo
                       View<const float> invstd, View<T> output, const std::string& activation,
                       float alpha) {
     constexpr const char* op = "batch_norm_apply";
-    const NormProblem problem = batch_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        batch_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_apply(op, stream, problem, input.data, affine, mean.data, invstd.data, output.data);
 }
 
@@ -241,12 +255,11 @@ void batch_norm_backward(Stream stream, View<const T> grad_output, View<const T>
                          OptionalView<float> grad_bias, bool training,
                          const std::string& activation, float alpha) {
     constexpr const char* op = "batch_norm_backward";
-    const NormProblem problem = batch_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    const auto gradients =
-        check_gradients(op, input, grad_output, grad_input, grad_weight, grad_bias);
-    norm_backward<T, false>(op, stream, problem, grad_output.data, input.data, affine, mean.data,
-                            invstd.data, gradients, training);
+    const auto [problem, affine] = batch_arguments(op, input, weight, bias, "grad_output",
+                                                   grad_output, mean, invstd, activation, alpha);
+    const auto gradients = gradient_arguments(op, input, grad_input, grad_weight, grad_bias);
+    norm_backward(op, stream, problem, grad_output.data, input.data, affine, mean.data, invstd.data,
+                  gradients, training);
 }
 
 template <class T>
@@ -255,9 +268,8 @@ void group_norm_forward(Stream stream, View<const T> input, OptionalView<const f
                         View<float> invstd, double eps, const std::string& activation,
                         float alpha) {
     constexpr const char* op = "group_norm_forward";
-    const NormProblem problem = group_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        group_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_forward(op, stream, problem, input.data, affine, output.data, mean.data, invstd.data, eps);
 }
 
@@ -267,9 +279,8 @@ void group_norm_apply(Stream stream, View<const T> input, OptionalView<const flo
                       View<const float> invstd, View<T> output, const std::string& activation,
                       float alpha) {
     constexpr const char* op = "group_norm_apply";
-    const NormProblem problem = group_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    check_same_shape(op, "input", input, "output", output);
+    const auto [problem, affine] =
+        group_arguments(op, input, weight, bias, "output", output, mean, invstd, activation, alpha);
     norm_apply(op, stream, problem, input.data, affine, mean.data, invstd.data, output.data);
 }
 
@@ -281,13 +292,11 @@ void group_norm_backward(Stream stream, View<const T> grad_output, View<const T>
                          OptionalView<float> grad_bias, const std::string& activation,
                          float alpha) {
     constexpr const char* op = "group_norm_backward";
-    const NormProblem problem = group_problem(op, input, mean, invstd);
-    const NormAffine affine = check_affine(op, weight, bias, input.last(), activation, alpha);
-    const auto gradients =
-        check_gradients(op, input, grad_output, grad_input, grad_weight, grad_bias);
-    const auto run = is_by_row(problem) ? norm_backward<T, true> : norm_backward<T, false>;
-    run(op, stream, problem, grad_output.data, input.data, affine, mean.data, invstd.data,
-        gradients, true);
+    const auto [problem, affine] = group_arguments(op, input, weight, bias, "grad_output",
+                                                   grad_output, mean, invstd, activation, alpha);
+    const auto gradients = gradient_arguments(op, input, grad_input, grad_weight, grad_bias);
+    norm_backward(op, stream, problem, grad_output.data, input.data, affine, mean.data, invstd.data,
+                  gradients, true);
 }
 
 }  // namespace voxelgrad::cuda

@@ -62,13 +62,17 @@ struct NormPart {
     int row;                  // of the block
     bool exists;
 
-    __device__ NormPart(const NormColumns& all, std::int64_t block) {
+    __device__ NormPart(const NormColumns& all, unsigned block) {
         const int thread = static_cast<int>(threadIdx.x);
         row = thread / all.columns;
-        const std::int64_t line = block / all.strips(), strip = block - line * all.strips();
-        outer = line / all.segments;
-        segment = line - outer * all.segments;
-        const std::int64_t pack = strip * all.columns + (thread - row * all.columns);
+        // Numbers of blocks fit into 32 bits, which are divided sooner.
+        const auto strips = static_cast<unsigned>(all.strips());
+        const auto segments = static_cast<unsigned>(all.segments);
+        const unsigned line = block / strips;
+        outer = line / segments;
+        segment = line % segments;
+        const std::int64_t pack =
+            std::int64_t(block % strips) * all.columns + (thread - row * all.columns);
         channel = pack * all.width;
         exists = pack < all.packs();
         begin = segment * all.length + row;
@@ -76,19 +80,42 @@ struct NormPart {
     }
 };
 
-// Calls body(row, at) for the rows of a part; `at` is where its pack of that row begins.
-template <class Body>
-__device__ void for_rows(const NormColumns& all, const NormPart& part, const Body& body) {
-    for (std::int64_t row = part.begin; row < part.end; row += all.block_rows)
-        body(row, (part.outer * all.rows + row) * all.channels + part.channel);
+// Calls body(row, at, packs) for the rows of a part, with one pack of each source; `at` is where
+// these begin. The packs of some rows are loaded before the first is used, so that a thread does
+// not wait for each; body may overwrite its own.
+template <int width, class T, int sources, class Body>
+__device__ void for_rows(const NormColumns& all, const NormPart& part,
+                         const T* const (&source)[sources], const Body& body) {
+    constexpr int batch = 4;
+    for (std::int64_t first = part.begin; first < part.end; first += batch * all.block_rows) {
+        Pack<T, width> packs[batch][sources];
+        const auto place = [&](std::int64_t row) {
+            return (part.outer * all.rows + row) * all.channels + part.channel;
+        };
+        VOXELGRAD_UNROLL
+        for (int b = 0; b < batch; ++b) {
+            const std::int64_t row = first + b * all.block_rows;
+            if (row >= part.end) continue;
+            VOXELGRAD_UNROLL
+            for (int s = 0; s < sources; ++s)
+                packs[b][s] = load_pack<width>(source[s] + place(row));
+        }
+        VOXELGRAD_UNROLL
+        for (int b = 0; b < batch; ++b) {
+            const std::int64_t row = first + b * all.block_rows;
+            if (row < part.end) body(row, place(row), packs[b]);
+        }
+    }
 }
 
 // Two sums for every channel of every segment, as (outer, channels, segments). `Terms` has
 //
-//   State<width> begin(all, part)                    what a thread keeps of its channels
-//   add(state, row, at, first[width], second[width]) adds the terms of a row
+//   source[]                                            the images that it reads
+//   State<width> begin(all, part)                       what a thread keeps of its channels
+//   add(state, row, packs, first[width], second[width]) adds the terms of a row
 template <int width, class Terms>
-__global__ void column_sums_kernel(NormColumns all, Terms terms, float* first, float* second) {
+__global__ void __launch_bounds__(block_threads)
+    column_sums_kernel(NormColumns all, Terms terms, float* first, float* second) {
     VOXELGRAD_SHARED(firsts, float[width][block_threads]);
     VOXELGRAD_SHARED(seconds, float[width][block_threads]);
     const int thread = static_cast<int>(threadIdx.x);
@@ -96,8 +123,10 @@ __global__ void column_sums_kernel(NormColumns all, Terms terms, float* first, f
     float sum[width] = {}, other[width] = {};
     if (part.exists) {
         const auto state = terms.template begin<width>(all, part);
-        for_rows(all, part,
-                 [&](std::int64_t row, std::int64_t at) { terms.add(state, row, at, sum, other); });
+        for_rows<width>(all, part, terms.source,
+                        [&](std::int64_t row, std::int64_t, const auto& packs) {
+                            terms.add(state, row, packs, sum, other);
+                        });
     }
     VOXELGRAD_UNROLL
     for (int i = 0; i < width; ++i) {

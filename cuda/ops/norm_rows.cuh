@@ -1,5 +1,5 @@
-// Statistics of rows and the gradient through them (layer norm): a team of neighbouring threads
-// goes over a row, a second time from the cache.
+// Layer norm: a sample is one row with one group of channels. A team of neighbouring threads loads
+// a row once and goes over it in registers; what does not fit there comes from the cache again.
 #pragma once
 
 #include "cuda/core/teams.hpp"
@@ -7,71 +7,187 @@
 
 namespace voxelgrad::cuda {
 
-constexpr int row_share = 16;  // elements of a row for each member of a team
+constexpr std::int64_t longest_row = 1 << 14;  // longer ones are shared by several blocks
 
-template <class T>
-__global__ void row_statistics_kernel(Teams teams, std::int64_t channels, const T* x, double eps,
-                                      float* mean, float* invstd) {
-    VOXELGRAD_SHARED(memory, float[block_threads]);
-    const bool exists = teams.job() < teams.jobs;
-    const T* const row = x + (exists ? teams.job() : 0) * channels;
-    const std::int64_t end = exists ? channels : 0;
-    const float count = static_cast<float>(channels), first = to_float(row[0]);
-    // From the first element on, so that values far from zero lose nothing.
-    float sum = 0.0f;
-    for (std::int64_t c = teams.member(); c < end; c += teams.size) sum += to_float(row[c]) - first;
-    const float centre = first + teams.sum(memory, sum) / count;
-    float square = 0.0f;
-    for (std::int64_t c = teams.member(); c < end; c += teams.size) {
-        const float d = to_float(row[c]) - centre;
-        square = fmaf(d, d, square);
+// The packs of a row that a thread of a team works on: the first `held` of them stay in registers.
+template <int width>
+struct RowPacks {
+    static constexpr int held = width == 1 ? 16 : 4;
+    int first, step, end;
+
+    __device__ RowPacks(const Teams& teams, std::int64_t channels)
+        : first(teams.member()),
+          step(teams.size),
+          end(teams.job() < teams.jobs ? static_cast<int>(channels / width) : 0) {}
+
+    // Calls body(i, channel) for each of them; i is `held` for those that are not held.
+    template <class Body>
+    __device__ void for_each(const Body& body) const {
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < held; ++i)
+            if (first + i * step < end) body(i, (first + i * step) * width);
+        for (int pack = first + held * step; pack < end; pack += step) body(held, pack * width);
     }
-    square = teams.sum(memory, square);
-    if (!exists || teams.member() != 0) return;
-    mean[teams.job()] = centre;
-    invstd[teams.job()] = static_cast<float>(1.0 / sqrt(double{square / count} + eps));
+};
+
+template <int width, class T>
+class HeldRow {
+ public:
+    __device__ HeldRow(const RowPacks<width>& packs, const T* row) : row_(row) {
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < held; ++i)
+            if (packs.first + i * packs.step < packs.end)
+                pack_[i] = load_pack<width>(row + (packs.first + i * packs.step) * width);
+    }
+    __device__ Pack<T, width> get(int i, int channel) const {
+        return i < held ? pack_[i] : load_pack<width>(row_ + channel);
+    }
+
+ private:
+    static constexpr int held = RowPacks<width>::held;
+    const T* row_;
+    Pack<T, width> pack_[held];
+};
+
+// The factors of a pack of a row.
+template <int width>
+__device__ NormFactors<width> row_factors(const NormAffine& affine, int channel, float mean,
+                                          float invstd) {
+    NormFactors<width> factors;
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i) {
+        factors.mean[i] = mean;
+        factors.invstd[i] = invstd;
+        factors.weight[i] = affine.scale(channel + i);
+        factors.bias[i] = affine.shift(channel + i);
+    }
+    return factors;
 }
 
-// Slope and offset as in statistics_gradient_kernel.
-template <class T>
-__global__ void row_gradient_kernel(Teams teams, std::int64_t channels, NormAffine affine,
-                                    const T* grad, const T* x, const float* mean,
-                                    const float* invstd, float* slopes, float* offsets) {
+// `given`: mean and invstd are there; else they are computed. y may be x.
+template <int width, bool given, class T, class Statistic>
+__global__ void __launch_bounds__(block_threads)
+    row_norm_kernel(Teams teams, std::int64_t channels, NormAffine affine, const T* x, T* y,
+                    Statistic* mean, Statistic* invstd, float eps) {
     VOXELGRAD_SHARED(memory, float[block_threads]);
-    const std::int64_t row = teams.job(), first = row * channels;
-    const bool exists = row < teams.jobs;
-    const float centre = exists ? mean[row] : 0.0f, inverse = exists ? invstd[row] : 0.0f;
-    float sum = 0.0f, product = 0.0f;
-    for (std::int64_t c = teams.member(); exists && c < channels; c += teams.size) {
-        const float weight = affine.scale(c), centred = to_float(x[first + c]) - centre;
-        const float pre = fmaf(centred, inverse * weight, affine.shift(c));
-        const float h = through_activation(affine, to_float(grad[first + c]), pre) * weight;
-        sum += h;
-        product = fmaf(h, centred, product);
+    const RowPacks<width> packs(teams, channels);
+    const bool exists = teams.job() < teams.jobs;
+    const std::int64_t row = exists ? teams.job() : 0, begin = row * channels;
+    const HeldRow<width, T> held(packs, x + begin);
+    float centre = 0.0f, inverse = 0.0f;
+    if constexpr (given) {
+        centre = mean[row];
+        inverse = invstd[row];
+    } else {
+        // From the first element on, so that values far from zero lose nothing.
+        const float first = to_float(x[begin]), count = static_cast<float>(channels);
+        float sum = 0.0f, square = 0.0f;
+        packs.for_each([&](int i, int channel) {
+            const auto pack = held.get(i, channel);
+            VOXELGRAD_UNROLL
+            for (int e = 0; e < width; ++e) sum += to_float(pack.value[e]) - first;
+        });
+        centre = first + teams.sum(memory, sum) / count;
+        packs.for_each([&](int i, int channel) {
+            const auto pack = held.get(i, channel);
+            VOXELGRAD_UNROLL
+            for (int e = 0; e < width; ++e) {
+                const float d = to_float(pack.value[e]) - centre;
+                square = fmaf(d, d, square);
+            }
+        });
+        inverse = 1.0f / sqrtf(teams.sum(memory, square) / count + eps);
+        if (exists && teams.member() == 0) {
+            mean[row] = centre;
+            invstd[row] = inverse;
+        }
     }
+    packs.for_each([&](int i, int channel) {
+        const auto factors = row_factors<width>(affine, channel, centre, inverse);
+        const auto pack = held.get(i, channel);
+        float result[width];
+        VOXELGRAD_UNROLL
+        for (int e = 0; e < width; ++e)
+            result[e] =
+                activated(affine, factors.before_activation(e, to_float(pack.value[e]) - centre));
+        store_rounded(result, y + begin + channel);
+    });
+}
+
+// The gradient of the input, through the statistics too; result may be grad. Formula:
+// statistics_gradient_kernel.
+template <int width, class T>
+__global__ void __launch_bounds__(block_threads)
+    row_gradient_kernel(Teams teams, std::int64_t channels, NormAffine affine, const T* grad,
+                        const T* x, const float* mean, const float* invstd, T* result) {
+    VOXELGRAD_SHARED(memory, float[block_threads]);
+    const RowPacks<width> packs(teams, channels);
+    const std::int64_t row = teams.job() < teams.jobs ? teams.job() : 0, begin = row * channels;
+    const HeldRow<width, T> given(packs, grad + begin), held(packs, x + begin);
+    const float centre = mean[row], inverse = invstd[row];
+    // Calls body(channel, h, centred) with the parts of each pack.
+    const auto for_gradients = [&](const auto& body) {
+        packs.for_each([&](int i, int channel) {
+            const auto factors = row_factors<width>(affine, channel, centre, inverse);
+            const auto g = given.get(i, channel), pack = held.get(i, channel);
+            float h[width], centred[width];
+            VOXELGRAD_UNROLL
+            for (int e = 0; e < width; ++e) {
+                centred[e] = to_float(pack.value[e]) - centre;
+                h[e] = through_activation(affine, to_float(g.value[e]),
+                                          factors.before_activation(e, centred[e])) *
+                       factors.weight[e];
+            }
+            body(channel, h, centred);
+        });
+    };
+    float sum = 0.0f, product = 0.0f;
+    for_gradients([&](int, const float (&h)[width], const float (&centred)[width]) {
+        VOXELGRAD_UNROLL
+        for (int e = 0; e < width; ++e) {
+            sum += h[e];
+            product = fmaf(h[e], centred[e], product);
+        }
+    });
     sum = teams.sum(memory, sum);
     product = teams.sum(memory, product);
-    if (!exists || teams.member() != 0) return;
     const float share = inverse / static_cast<float>(channels);
-    slopes[row] = -share * inverse * inverse * product;
-    offsets[row] = -share * sum;
+    const float slope = -share * inverse * inverse * product, offset = -share * sum;
+    for_gradients([&](int channel, const float (&h)[width], const float (&centred)[width]) {
+        float values[width];
+        VOXELGRAD_UNROLL
+        for (int e = 0; e < width; ++e)
+            values[e] = fmaf(h[e], inverse, fmaf(centred[e], slope, offset));
+        store_rounded(values, result + begin + channel);
+    });
+}
+
+template <int width>
+Teams row_teams(const NormProblem& problem) {
+    return Teams(problem.samples, problem.channels / width, RowPacks<width>::held);
+}
+
+// Statistic: const float if they are given.
+template <bool given, class T, class Statistic>
+void row_norm(const char* op, Stream stream, const NormProblem& problem, const T* x,
+              const NormAffine& affine, T* y, Statistic* mean, Statistic* invstd, float eps) {
+    const bool in_packs = packs_fit<T>(problem.channels, x, y);
+    const Teams teams = in_packs ? row_teams<full_width<T>>(problem) : row_teams<1>(problem);
+    launch(op, stream, teams.grid(),
+           in_packs ? row_norm_kernel<full_width<T>, given, T, Statistic>
+                    : row_norm_kernel<1, given, T, Statistic>,
+           teams, problem.channels, affine, x, y, mean, invstd, eps);
 }
 
 template <class T>
-void launch_row_statistics(const char* op, Stream stream, const NormProblem& problem, const T* x,
-                           double eps, float* mean, float* invstd) {
-    const Teams teams(problem.samples, problem.channels, row_share);
-    launch(op, stream, teams.grid(), row_statistics_kernel<T>, teams, problem.channels, x, eps,
-           mean, invstd);
-}
-
-template <class T>
-void launch_row_gradient(const char* op, Stream stream, const NormProblem& problem, const T* grad,
-                         const T* x, const NormAffine& affine, const float* mean,
-                         const float* invstd, float* slopes, float* offsets) {
-    const Teams teams(problem.samples, problem.channels, row_share);
-    launch(op, stream, teams.grid(), row_gradient_kernel<T>, teams, problem.channels, affine, grad,
-           x, mean, invstd, slopes, offsets);
+void row_gradient(const char* op, Stream stream, const NormProblem& problem, const T* grad,
+                  const T* x, const NormAffine& affine, const float* mean, const float* invstd,
+                  T* result) {
+    const bool in_packs = packs_fit<T>(problem.channels, grad, x, result);
+    const Teams teams = in_packs ? row_teams<full_width<T>>(problem) : row_teams<1>(problem);
+    launch(op, stream, teams.grid(),
+           in_packs ? row_gradient_kernel<full_width<T>, T> : row_gradient_kernel<1, T>, teams,
+           problem.channels, affine, grad, x, mean, invstd, result);
 }
 
 }  // namespace voxelgrad::cuda

@@ -87,7 +87,7 @@ struct FactorSource {
 // lose nothing. The centres, (outer, channels), are means of rows spread over the sample.
 template <class T>
 struct MomentTerms {
-    const T* x;
+    const T* source[1];  // x
     float* centres;
 
     template <int width>
@@ -101,7 +101,7 @@ struct MomentTerms {
         State<width> state{};
         for (int k = 0; k < sampled; ++k) {
             const std::int64_t row = part.outer * all.rows + k * all.rows / sampled;
-            const auto pack = load_pack<width>(x + row * all.channels + part.channel);
+            const auto pack = load_pack<width>(source[0] + row * all.channels + part.channel);
             VOXELGRAD_UNROLL
             for (int i = 0; i < width; ++i)
                 state.centre[i] += to_float(pack.value[i]) * (1.0f / sampled);
@@ -114,12 +114,11 @@ struct MomentTerms {
         return state;
     }
     template <int width>
-    __device__ void add(const State<width>& state, std::int64_t, std::int64_t at,
+    __device__ void add(const State<width>& state, std::int64_t, const Pack<T, width> (&packs)[1],
                         float (&sum)[width], float (&square)[width]) const {
-        const auto pack = load_pack<width>(x + at);
         VOXELGRAD_UNROLL
         for (int i = 0; i < width; ++i) {
-            const float d = to_float(pack.value[i]) - state.centre[i];
+            const float d = to_float(packs[0].value[i]) - state.centre[i];
             sum[i] += d;
             square[i] = fmaf(d, d, square[i]);
         }
@@ -130,22 +129,22 @@ struct MomentTerms {
 // g * (x - mean) * invstd.
 template <class T, bool by_row>
 struct GradientTerms {
-    const T *grad, *x;
-    FactorSource<by_row> source;
+    const T* source[2];  // grad, x
+    FactorSource<by_row> factors_of;
 
     template <int width>
     __device__ NormFactors<width> begin(const NormColumns&, const NormPart& part) const {
-        return source.template begin<width>(part);
+        return factors_of.template begin<width>(part);
     }
     template <int width>
-    __device__ void add(const NormFactors<width>& channels, std::int64_t row, std::int64_t at,
-                        float (&sum)[width], float (&product)[width]) const {
-        const NormFactors<width> factors = source.of_row(channels, row);
-        const auto given = load_pack<width>(grad + at), pack = load_pack<width>(x + at);
+    __device__ void add(const NormFactors<width>& channels, std::int64_t row,
+                        const Pack<T, width> (&packs)[2], float (&sum)[width],
+                        float (&product)[width]) const {
+        const NormFactors<width> factors = factors_of.of_row(channels, row);
         VOXELGRAD_UNROLL
         for (int i = 0; i < width; ++i) {
-            const float centred = to_float(pack.value[i]) - factors.mean[i];
-            const float g = through_activation(source.affine, to_float(given.value[i]),
+            const float centred = to_float(packs[1].value[i]) - factors.mean[i];
+            const float g = through_activation(factors_of.affine, to_float(packs[0].value[i]),
                                                factors.before_activation(i, centred));
             sum[i] += g;
             product[i] = fmaf(g, by_row ? centred * factors.invstd[i] : centred, product[i]);
@@ -154,19 +153,18 @@ struct GradientTerms {
 };
 
 // y = activation((x - mean) * invstd * weight + bias). y may be x.
-template <int width, class T, bool by_row>
-__global__ void normalise_kernel(NormColumns all, FactorSource<by_row> source, const T* x, T* y) {
+template <int width, class T>
+__global__ void __launch_bounds__(block_threads)
+    normalise_kernel(NormColumns all, FactorSource<false> source, const T* x, T* y) {
     // The last block first: what an earlier pass has read last is still in the cache.
     const NormPart part(all, gridDim.x - 1 - blockIdx.x);
     if (!part.exists) return;
-    const NormFactors<width> channels = source.template begin<width>(part);
-    for_rows(all, part, [&](std::int64_t row, std::int64_t at) {
-        const NormFactors<width> factors = source.of_row(channels, row);
-        const auto pack = load_pack<width>(x + at);
+    const NormFactors<width> factors = source.template begin<width>(part);
+    for_rows<width>(all, part, {x}, [&](std::int64_t, std::int64_t at, const auto& packs) {
         float result[width];
         VOXELGRAD_UNROLL
         for (int i = 0; i < width; ++i) {
-            const float centred = to_float(pack.value[i]) - factors.mean[i];
+            const float centred = to_float(packs[0].value[i]) - factors.mean[i];
             result[i] = activated(source.affine, factors.before_activation(i, centred));
         }
         store_rounded(result, y + at);
@@ -175,27 +173,32 @@ __global__ void normalise_kernel(NormColumns all, FactorSource<by_row> source, c
 
 // result = g * invstd * weight + (x - mean) * slope + offset; slopes and offsets are those of the
 // groups, null without a gradient through the statistics. result may be grad.
-template <int width, class T, bool by_row>
-__global__ void input_gradient_kernel(NormColumns all, FactorSource<by_row> source, const T* grad,
-                                      const T* x, const float* slopes, const float* offsets,
-                                      T* result) {
+template <int width, class T>
+__global__ void __launch_bounds__(block_threads)
+    input_gradient_kernel(NormColumns all, FactorSource<false> source, const T* grad, const T* x,
+                          const float* slopes, const float* offsets, T* result) {
     const NormPart part(all, gridDim.x - 1 - blockIdx.x);
     if (!part.exists) return;
-    const NormFactors<width> channels = source.template begin<width>(part);
-    for_rows(all, part, [&](std::int64_t row, std::int64_t at) {
-        const NormFactors<width> factors = source.of_row(channels, row);
-        const auto given = load_pack<width>(grad + at), pack = load_pack<width>(x + at);
+    const NormFactors<width> factors = source.template begin<width>(part);
+    float slope[width] = {}, offset[width] = {};
+    if (slopes) {
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < width; ++i) {
+            const std::int64_t group =
+                source.values.template at<false>(part.outer, 0, part.channel + i);
+            slope[i] = slopes[group];
+            offset[i] = offsets[group];
+        }
+    }
+    for_rows<width>(all, part, {grad, x}, [&](std::int64_t, std::int64_t at, const auto& packs) {
         float values[width];
         VOXELGRAD_UNROLL
         for (int i = 0; i < width; ++i) {
-            const float centred = to_float(pack.value[i]) - factors.mean[i];
-            const float g = through_activation(source.affine, to_float(given.value[i]),
+            const float centred = to_float(packs[1].value[i]) - factors.mean[i];
+            const float g = through_activation(source.affine, to_float(packs[0].value[i]),
                                                factors.before_activation(i, centred));
             values[i] = g * factors.invstd[i] * factors.weight[i];
-            if (slopes == nullptr) continue;
-            const std::int64_t group =
-                source.values.template at<by_row>(part.outer, row, part.channel + i);
-            values[i] += fmaf(centred, slopes[group], offsets[group]);
+            if (slopes) values[i] += fmaf(centred, slope[i], offset[i]);
         }
         store_rounded(values, result + at);
     });

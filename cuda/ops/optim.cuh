@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/core/groups.hpp"
+#include "cuda/core/pack.hpp"
 #include "cuda/core/totals.hpp"
 #include "ops/optim_arguments.hpp"
 
@@ -31,24 +32,47 @@ struct ArrayGroup {
     }
 };
 
-// `function(values)` changes the elements of one place, one of each list. A list that is not there
-// has null addresses.
-template <int kinds, class Function>
-__global__ void each_element_kernel(ArrayGroup<kinds> group, Function function) {
-    const std::int32_t block = blockIdx.x;
-    const int array = group.array_of(block);
-    const std::int64_t first = (block - group.first_block[array]) * elements_a_block;
-    const std::int64_t end = std::min(first + elements_a_block, group.size[array]);
-    for (std::int64_t i = first + threadIdx.x; i < end; i += block_threads) {
+// `function(values)` changes the elements of one place, one of each list: those of a pack that
+// begins at element i. A list that is not there has a null address.
+template <int width, int kinds, class Function>
+__device__ void change_pack(float* const (&data)[kinds], std::int64_t i, const Function& function) {
+    Pack<float, width> packs[kinds]{};
+    VOXELGRAD_UNROLL
+    for (int k = 0; k < kinds; ++k)
+        if (data[k]) packs[k] = load_pack<width>(data[k] + i);
+    VOXELGRAD_UNROLL
+    for (int e = 0; e < width; ++e) {
         float values[kinds];
         VOXELGRAD_UNROLL
-        for (int k = 0; k < kinds; ++k)
-            values[k] = group.data[k][array] ? group.data[k][array][i] : 0.0f;
+        for (int k = 0; k < kinds; ++k) values[k] = packs[k].value[e];
         function(values);
         VOXELGRAD_UNROLL
-        for (int k = 0; k < kinds; ++k)
-            if (Function::writes(k) && group.data[k][array]) group.data[k][array][i] = values[k];
+        for (int k = 0; k < kinds; ++k) packs[k].value[e] = values[k];
     }
+    VOXELGRAD_UNROLL
+    for (int k = 0; k < kinds; ++k)
+        if (Function::writes(k) && data[k])
+            *reinterpret_cast<Pack<float, width>*>(data[k] + i) = packs[k];
+}
+
+// A thread changes four neighbours.
+template <int kinds, class Function>
+__global__ void __launch_bounds__(block_threads)
+    each_element_kernel(ArrayGroup<kinds> group, Function function) {
+    const std::int32_t block = blockIdx.x;
+    const int array = group.array_of(block);
+    const std::int64_t first =
+        (block - group.first_block[array]) * elements_a_block + std::int64_t{4} * threadIdx.x;
+    const std::int64_t end = std::min(first + 4, group.size[array]);
+    float* data[kinds];
+    bool whole = first + 4 == end;
+    VOXELGRAD_UNROLL
+    for (int k = 0; k < kinds; ++k) {
+        data[k] = group.data[k][array];
+        whole = whole && reinterpret_cast<std::uintptr_t>(data[k]) % 16 == 0;
+    }
+    if (whole) return change_pack<4>(data, first, function);
+    for (std::int64_t i = first; i < end; ++i) change_pack<1>(data, i, function);
 }
 
 // Calls body(group, blocks) for groups of arrays that are not empty. `lists` hold the addresses of

@@ -114,9 +114,10 @@ void max_pool_forward(Stream stream, View<const T> input, View<T> output, View<I
     constexpr const char* op = "max_pool_forward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "output", output);
+    const bool in_packs = packs_fit<T>(input.last(), input.data, output.data, indices.data);
     const auto windows =
-        pool_windows<PoolForward>({op, kernel_size, stride, padding}, input, output, true);
-    const bool in_packs = packs_fit<T>(windows.channels, input.data, output.data, indices.data);
+        pool_windows<PoolForward>({op, kernel_size, stride, padding}, input, output, true)
+            .in_packs(in_packs ? full_width<T> : 1);
     const std::int64_t packs = output.size() / (in_packs ? full_width<T> : 1);
     if (windows.usual_taps() >= wide_window) {
         const Teams teams(packs, windows.usual_taps(), wide_share);
@@ -137,10 +138,11 @@ void max_pool_backward(Stream stream, View<const T> grad_output, View<const Inde
     constexpr const char* op = "max_pool_backward";
     check_indices<Index>(op, kernel_size);
     check_same_shape(op, "indices", indices, "grad_output", grad_output);
-    const auto windows = pool_windows<PoolBackward>({op, kernel_size, stride, padding}, grad_input,
-                                                    grad_output, true);
     const bool in_packs =
-        packs_fit<T>(windows.channels, grad_output.data, indices.data, grad_input.data);
+        packs_fit<T>(grad_input.last(), grad_output.data, indices.data, grad_input.data);
+    const auto windows = pool_windows<PoolBackward>({op, kernel_size, stride, padding}, grad_input,
+                                                    grad_output, true)
+                             .in_packs(in_packs ? full_width<T> : 1);
     const std::int64_t packs = grad_input.size() / (in_packs ? full_width<T> : 1);
     launch(
         op, stream, threads_for(packs),

@@ -16,22 +16,23 @@ constexpr int most_columns = 32;      // of a block: neighbours in memory are su
 constexpr int numbers_a_thread = 64;  // that one thread adds up at most; then partial sums follow
 
 // (outer, reduced, inner) -> (outer, segments, inner): sums of `length` of the reduced elements.
-// A block is `columns` of inner by `rows` of a segment by some segments.
+// A block is `columns` packs of inner by `rows` of a segment by some segments.
 struct Sums {
     std::int64_t outer, reduced, inner, segments, length;
-    int columns, rows;
+    int width, columns, rows;
 
-    Sums(std::int64_t outer, std::int64_t reduced, std::int64_t inner)
+    Sums(std::int64_t outer, std::int64_t reduced, std::int64_t inner, int width)
         : outer(outer),
           reduced(reduced),
           inner(inner),
-          columns(power_of_two_up_to(inner, most_columns)),
+          width(width),
+          columns(power_of_two_up_to(inner / width, most_columns)),
           rows(power_of_two_up_to(reduced, block_threads / columns)) {
         const std::int64_t most = std::int64_t(rows) * numbers_a_thread;
         length = even_part(reduced, most);
         segments = divide_up(reduced, length);
     }
-    constexpr std::int64_t strips() const { return divide_up(inner, columns); }
+    constexpr std::int64_t strips() const { return divide_up(inner / width, columns); }
     constexpr int segments_a_block() const { return block_threads / (columns * rows); }
     constexpr std::int64_t results() const { return outer * segments * inner; }
     std::int64_t blocks() const {
@@ -39,38 +40,50 @@ struct Sums {
     }
 };
 
-template <class In, class Out>
-__global__ void sum_kernel(Sums sums, float scale, const In* input, Out* output) {
-    VOXELGRAD_SHARED(totals, float[block_threads]);
+template <int width, class In, class Out>
+__global__ void __launch_bounds__(block_threads)
+    sum_kernel(Sums sums, float scale, const In* input, Out* output) {
+    VOXELGRAD_SHARED(totals, float[width][block_threads]);
     const int thread = threadIdx.x;
     const int row = thread / sums.columns % sums.rows;
     const std::int64_t strip = blockIdx.x % sums.strips();
     const std::int64_t segment =
         blockIdx.x / sums.strips() * sums.segments_a_block() + thread / (sums.columns * sums.rows);
-    const std::int64_t column = strip * sums.columns + thread % sums.columns;
+    const std::int64_t column = (strip * sums.columns + thread % sums.columns) * width;
     const bool exists = segment < sums.outer * sums.segments && column < sums.inner;
-    float total = 0.0f;
+    float total[width] = {};
     if (exists) {
         const std::int64_t outer = segment / sums.segments;
         const std::int64_t first = (segment - outer * sums.segments) * sums.length;
         const std::int64_t end = std::min(first + sums.length, sums.reduced);
         const In* const from = input + outer * sums.reduced * sums.inner + column;
-        for (std::int64_t r = first + row; r < end; r += sums.rows)
-            total += to_float(from[r * sums.inner]);
+        for (std::int64_t r = first + row; r < end; r += sums.rows) {
+            const auto pack = load_pack<width>(from + r * sums.inner);
+            VOXELGRAD_UNROLL
+            for (int i = 0; i < width; ++i) total[i] += to_float(pack.value[i]);
+        }
     }
-    totals[thread] = total;
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i) totals[i][thread] = total[i];
     for (int half = sums.rows / 2; half > 0; half /= 2) {
         __syncthreads();
-        if (row < half) totals[thread] += totals[thread + half * sums.columns];
+        if (row >= half) continue;
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < width; ++i)
+            totals[i][thread] += totals[i][thread + half * sums.columns];
     }
-    if (exists && row == 0)
-        output[segment * sums.inner + column] = rounded_to<Out>(scale * totals[thread]);
+    if (!exists || row != 0) return;
+    VOXELGRAD_UNROLL
+    for (int i = 0; i < width; ++i)
+        output[segment * sums.inner + column + i] = rounded_to<Out>(scale * totals[i][thread]);
 }
 
 template <class In, class Out>
 void launch_sums(Stream stream, const Sums& sums, float scale, const In* input, Out* output) {
     const Grid grid{dim3(static_cast<unsigned>(sums.blocks())), dim3(block_threads)};
-    launch("reduce_sum", stream, grid, sum_kernel<In, Out>, sums, scale, input, output);
+    launch("reduce_sum", stream, grid,
+           sums.width > 1 ? sum_kernel<full_width<In>, In, Out> : sum_kernel<1, In, Out>, sums,
+           scale, input, output);
 }
 
 // Sums over groups of axes, the last one first; the order is fixed by the shape.
@@ -85,7 +98,8 @@ void sum_groups(Stream stream, const In* input, Groups groups, float scale, Out*
         outer *= groups.extent[i];
         is_final = is_final && !groups.reduced[i];
     }
-    const Sums sums(outer, groups.extent[last], inner);
+    const Sums sums(outer, groups.extent[last], inner,
+                    packs_fit<In>(inner, input) ? full_width<In> : 1);
     if (is_final && sums.segments == 1) return launch_sums(stream, sums, scale, input, output);
     const Workspace<float> partial(sums.results());
     launch_sums(stream, sums, 1.0f, input, partial.data());

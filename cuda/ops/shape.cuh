@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "cuda/core/division.hpp"
 #include "cuda/core/launch.hpp"
 #include "cuda/core/pack.hpp"
 #include "cuda/core/workspace.hpp"
@@ -14,13 +15,13 @@ namespace voxelgrad::cuda {
 // A thread copies one pack; columns and both pitches are multiples of it.
 template <int width, class T>
 __global__ void copy_rows_kernel(Rows<const T> source, Rows<T> target, std::int64_t packs,
-                                 std::int64_t packs_a_row) {
+                                 Divider packs_a_row) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
-    const std::int64_t row = thread / packs_a_row, column = (thread - row * packs_a_row) * width;
-    using Element = Pack<T, width>;
-    *reinterpret_cast<Element*>(target.data + row * target.pitch + column) =
-        *reinterpret_cast<const Element*>(source.data + row * source.pitch + column);
+    const auto [row, pack] = packs_a_row.split(thread);
+    const std::int64_t column = pack * width;
+    *reinterpret_cast<Pack<T, width>*>(target.data + row * target.pitch + column) =
+        load_pack<width>(source.data + row * source.pitch + column);
 }
 
 template <class T>
@@ -30,9 +31,10 @@ void copy_rows(const char* op, Stream stream, Rows<const T> source, Rows<T> targ
     const bool in_packs = packs_fit<T>(columns, source.data, target.data) &&
                           source.pitch % width == 0 && target.pitch % width == 0;
     const std::int64_t packs_a_row = in_packs ? columns / width : columns;
+    if (packs_a_row == 0) return;
     launch(op, stream, threads_for(rows * packs_a_row),
            in_packs ? copy_rows_kernel<width, T> : copy_rows_kernel<1, T>, source, target,
-           rows * packs_a_row, packs_a_row);
+           rows * packs_a_row, Divider(packs_a_row));
 }
 
 template <class T>
@@ -57,11 +59,13 @@ void split(Stream stream, View<const T> input, const std::vector<View<T>>& outpu
 struct Padding {
     int rank = 0;
     PadAxis axis[max_rank];
+    Divider outer[max_rank];
     PadMode mode;
 
     Padding(const std::vector<PadAxis>& axes, PadMode how) : mode(how) {
         for (const PadAxis& one : merge_whole_axes(axes)) axis[rank++] = one;
         if (rank == 0) axis[rank++] = {1, 1, 0};
+        for (int a = 0; a < rank; ++a) outer[a] = Divider(std::max<std::int64_t>(axis[a].outer, 1));
     }
 };
 
@@ -76,8 +80,8 @@ __global__ void pad_kernel(Padding padding, T value, const T* input, T* output,
     bool inside = true;
     for (int a = padding.rank - 1; a >= 0; --a) {
         const PadAxis& axis = padding.axis[a];
-        const std::int64_t next = rest / axis.outer;
-        const std::int64_t source = axis.source(rest - next * axis.outer, padding.mode);
+        const auto [next, place] = padding.outer[a].split(rest);
+        const std::int64_t source = axis.source(place, padding.mode);
         inside = inside && source >= 0;
         position += source * stride;
         stride *= axis.inner;
@@ -86,7 +90,7 @@ __global__ void pad_kernel(Padding padding, T value, const T* input, T* output,
     Pack<T, width> result;
     VOXELGRAD_UNROLL
     for (int i = 0; i < width; ++i) result.value[i] = value;
-    if (inside) result = *reinterpret_cast<const Pack<T, width>*>(input + position);
+    if (inside) result = load_pack<width>(input + position);
     *reinterpret_cast<Pack<T, width>*>(output + thread * width) = result;
 }
 
@@ -119,20 +123,21 @@ void pad_forward(Stream stream, View<const T> input, View<T> output, const Dims&
 // in the borders. (lead, outer, trailing) -> (lead, inner, trailing).
 template <class T>
 __global__ void pad_gradient_kernel(PadAxis axis, PadMode mode, std::int64_t trailing,
-                                    const T* grad_outer, T* grad_inner, std::int64_t count) {
+                                    Divider columns, Divider places, const T* grad_outer,
+                                    T* grad_inner, std::int64_t count) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= count) return;
-    const std::int64_t line = thread / trailing, column = thread - line * trailing;
-    const std::int64_t lead = line / axis.inner, place = line - lead * axis.inner;
+    const auto [line, column] = columns.split(thread);
+    const auto [lead, place] = places.split(line);
     const T* const from = grad_outer + lead * axis.outer * trailing + column;
     float total = 0.0f;
-    const auto gather = [&](std::int64_t first, std::int64_t end) {
+    const auto gather = [&](std::int64_t first, std::int64_t end, std::int64_t own) {
         for (std::int64_t i = first; i < end; ++i)
-            if (axis.source(i, mode) == place) total += to_float(from[i * trailing]);
+            if (axis.source(i, mode) == own) total += to_float(from[i * trailing]);
     };
-    gather(0, axis.before);
+    gather(0, axis.before, place);
     total += to_float(from[(axis.before + place) * trailing]);
-    gather(axis.before + axis.inner, axis.outer);
+    gather(axis.before + axis.inner, axis.outer, place);
     grad_inner[thread] = rounded_to<T>(total);
 }
 
@@ -156,7 +161,7 @@ void pad_backward(Stream stream, View<const T> grad_output, View<T> grad_input, 
         const std::int64_t trailing = grad_output.count(a + 1, grad_output.rank);
         const std::int64_t count = grad_input.count(0, a + 1) * trailing;
         launch("pad_backward", stream, threads_for(count), pad_gradient_kernel<T>, axis, how,
-               trailing, source, target, count);
+               trailing, Divider(trailing), Divider(axis.inner), source, target, count);
         source = target;
         target = target == even.data() ? odd.data() : even.data();
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cuda/core/division.hpp"
 #include "cuda/core/launch.hpp"
 #include "cuda/core/pack.hpp"
 #include "ops/moved_axes.hpp"
@@ -16,17 +17,20 @@ constexpr int tile_rows = block_threads / tile_side;  // that are moved at a tim
 struct MovedAxes {
     int rank = 0;
     MovedAxis axis[max_rank];
+    Divider length[max_rank];
 
+    void add(const MovedAxis& one) {
+        length[rank] = Divider(one.length);
+        axis[rank++] = one;
+    }
     std::int64_t positions() const {
         std::int64_t count = 1;
         for (int a = 0; a < rank; ++a) count *= axis[a].length;
         return count;
     }
-    __host__ __device__ void find(std::int64_t number, std::int64_t& input,
-                                  std::int64_t& output) const {
+    __device__ void find(std::int64_t number, std::int64_t& input, std::int64_t& output) const {
         for (int a = rank - 1; a >= 0; --a) {
-            const std::int64_t next = number / axis[a].length;
-            const std::int64_t place = number - next * axis[a].length;
+            const auto [next, place] = length[a].split(number);
             input += place * axis[a].input_step;
             output += place * axis[a].output_step;
             number = next;
@@ -36,15 +40,14 @@ struct MovedAxes {
 
 // The last axis stays the last: a thread copies one pack of it.
 template <int width, class T>
-__global__ void moved_runs_kernel(MovedAxes axes, std::int64_t packs_a_run, std::int64_t packs,
+__global__ void moved_runs_kernel(MovedAxes axes, Divider packs_a_run, std::int64_t packs,
                                   const T* input, T* output) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
-    const std::int64_t run = thread / packs_a_run;
-    std::int64_t from = (thread - run * packs_a_run) * width, to = from;
+    const auto [run, pack] = packs_a_run.split(thread);
+    std::int64_t from = pack * width, to = from;
     axes.find(run, from, to);
-    using Element = Pack<T, width>;
-    *reinterpret_cast<Element*>(output + to) = *reinterpret_cast<const Element*>(input + from);
+    *reinterpret_cast<Pack<T, width>*>(output + to) = load_pack<width>(input + from);
 }
 
 // Matrices whose rows are the input's last axis and whose columns are the output's: a block turns
@@ -54,9 +57,12 @@ __global__ void turned_tiles_kernel(MovedAxes axes, MovedAxis row, MovedAxis col
                                     std::int64_t bands, std::int64_t strips, const T* input,
                                     T* output) {
     VOXELGRAD_SHARED(tile, T[tile_side][tile_side + 1]);
-    const std::int64_t number = blockIdx.x, matrix = number / (bands * strips);
-    const std::int64_t first_row = number / strips % bands * tile_side;
-    const std::int64_t first_column = number % strips * tile_side;
+    // Numbers of blocks fit into 32 bits, which are divided sooner.
+    const unsigned line = blockIdx.x / static_cast<unsigned>(strips);
+    const std::int64_t first_column =
+        std::int64_t(blockIdx.x % static_cast<unsigned>(strips)) * tile_side;
+    const std::int64_t matrix = line / static_cast<unsigned>(bands);
+    const std::int64_t first_row = std::int64_t(line % static_cast<unsigned>(bands)) * tile_side;
     std::int64_t from = 0, to = 0;
     axes.find(matrix, from, to);
     const int x = threadIdx.x % tile_side, y = threadIdx.x / tile_side;
@@ -79,7 +85,7 @@ void move_runs(Stream stream, const MovedAxes& axes, std::int64_t length, const 
     const std::int64_t packs = axes.positions() * packs_a_run;
     launch("transpose", stream, threads_for(packs),
            in_packs ? moved_runs_kernel<full_width<T>, T> : moved_runs_kernel<1, T>, axes,
-           packs_a_run, packs, input, output);
+           Divider(packs_a_run), packs, input, output);
 }
 
 template <class T>
@@ -95,7 +101,7 @@ void transpose(Stream stream, View<const T> input, View<T> output, const Dims& o
         if (axis.input_step == 1)
             row = axis;
         else
-            axes.axis[axes.rank++] = axis;
+            axes.add(axis);
     }
     if (column.input_step == 1)
         return move_runs(stream, axes, column.length, input.data, output.data);

@@ -7,6 +7,7 @@
 // that windows share come from the caches.
 #pragma once
 
+#include "cuda/core/division.hpp"
 #include "cuda/core/pack.hpp"
 #include "cuda/core/teams.hpp"
 #include "cuda/ops/window_axes.cuh"
@@ -17,7 +18,19 @@ template <class Axis>
 struct Windows {
     Axis axis[window_axes];  // planes, rows, columns
     std::int64_t samples, channels;
+    Divider packs_a_pixel, length[window_axes];  // of the target
 
+    Windows(const Axis& unit, std::int64_t samples, std::int64_t channels)
+        : axis{unit, unit, unit}, samples(samples), channels(channels) {}
+
+    // For threads that have packs of `width` channels.
+    Windows in_packs(int width) const {
+        Windows result = *this;
+        if (pixels() == 0 || channels < width) return result;
+        result.packs_a_pixel = Divider(channels / width);
+        for (int a = 0; a < window_axes; ++a) result.length[a] = Divider(axis[a].target());
+        return result;
+    }
     std::int64_t pixels() const {
         return samples * axis[0].target() * axis[1].target() * axis[2].target();
     }
@@ -30,7 +43,7 @@ struct Windows {
 template <class Axis>
 Windows<Axis> windows_over(const std::vector<Axis>& axes, const Axis& unit, std::int64_t samples,
                            std::int64_t channels) {
-    Windows<Axis> windows{{unit, unit, unit}, samples, channels};
+    Windows<Axis> windows(unit, samples, channels);
     std::copy(axes.begin(), axes.end(), windows.axis + (window_axes - axes.size()));
     return windows;
 }
@@ -47,8 +60,8 @@ __device__ WindowPlace window_place(const Windows<Axis>& windows, std::int64_t p
     WindowPlace place{0, channel, {}};
     VOXELGRAD_UNROLL
     for (int a = window_axes - 1; a >= 0; --a) {
-        const std::int64_t length = windows.axis[a].target(), next = pixel / length;
-        place.at[a] = static_cast<int>(pixel - next * length);
+        const auto [next, at] = windows.length[a].split(pixel);
+        place.at[a] = static_cast<int>(at);
         pixel = next;
     }
     place.sample = pixel;
@@ -104,8 +117,8 @@ struct WindowTaps {
 // Where the pack with this number of the target lies.
 template <int width, class Axis>
 __device__ WindowPlace place_of_pack(const Windows<Axis>& windows, std::int64_t pack) {
-    const std::int64_t packs_a_pixel = windows.channels / width, pixel = pack / packs_a_pixel;
-    return window_place(windows, pixel, (pack - pixel * packs_a_pixel) * width);
+    const auto [pixel, own] = windows.packs_a_pixel.split(pack);
+    return window_place(windows, pixel, own * width);
 }
 
 // Calls body(taps, at) in every thread that has a pack of the target, which begins at `at`.
@@ -168,17 +181,18 @@ template <class Axis, class T>
 void window_sum(const char* op, Stream stream, const Windows<Axis>& windows, const T* source,
                 T* target) {
     const bool in_packs = packs_fit<T>(windows.channels, source, target);
-    const std::int64_t packs = windows.pixels() * windows.channels / (in_packs ? full_width<T> : 1);
+    const int width = in_packs ? full_width<T> : 1;
+    const std::int64_t packs = windows.pixels() * windows.channels / width;
     if (windows.usual_taps() >= wide_window) {
         const Teams teams(packs, windows.usual_taps(), wide_share);
         return launch(op, stream, teams.grid(),
                       in_packs ? wide_window_sum_kernel<full_width<T>, Axis, T>
                                : wide_window_sum_kernel<1, Axis, T>,
-                      teams, windows, source, target);
+                      teams, windows.in_packs(width), source, target);
     }
     launch(op, stream, threads_for(packs),
            in_packs ? window_sum_kernel<full_width<T>, Axis, T> : window_sum_kernel<1, Axis, T>,
-           windows, packs, source, target);
+           windows.in_packs(width), packs, source, target);
 }
 
 // The same with tables that are made on the host.
