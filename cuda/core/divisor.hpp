@@ -1,4 +1,5 @@
-// Division by a number that stays the same: a multiplication and a shift.
+// Division by a number that stays the same: a multiplication and a shift. Dividing 64-bit integers
+// takes a device some hundred instructions.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +35,33 @@ class Divisor {
  private:
     int divisor_, shift_;
     unsigned factor_;
+};
+
+// Of any numbers that are not negative: those below 2^31 are divided as above.
+class WideDivisor {
+ public:
+    WideDivisor() : WideDivisor(1) {}
+    // 0 counts as 1.
+    explicit WideDivisor(std::int64_t divisor)
+        : divisor_(divisor > 0 ? divisor : 1),
+          narrow_(divisor_ >> 31 == 0 ? static_cast<int>(divisor_) : 0) {}
+
+    struct Split {
+        std::int64_t quotient, rest;
+    };
+    __device__ Split split(std::int64_t number) const {
+        if ((number | divisor_) >> 31 == 0) {
+            int rest = static_cast<int>(number);
+            const int quotient = narrow_.split(rest);
+            return {quotient, rest};
+        }
+        const std::int64_t quotient = number / divisor_;
+        return {quotient, number - quotient * divisor_};
+    }
+
+ private:
+    std::int64_t divisor_;
+    Divisor narrow_;
 };
 
 }  // namespace voxelgrad::cuda

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/check.hpp"
-#include "cuda/core/division.hpp"
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/map.hpp"
 #include "ops/broadcast.hpp"
 #include "ops/kind_names.hpp"
@@ -49,19 +49,19 @@ __device__ Pack<T, width> operand_pack(const Operand<T>& operand, std::int64_t a
 
 // The extents of a broadcast.
 struct Extents {
-    Divider axis[max_rank];
+    WideDivisor axis[max_rank];
 
     template <class T>
     explicit Extents(const Broadcast<T>& problem) {
-        for (int a = 0; a < problem.rank; ++a) axis[a] = Divider(problem.extent[a]);
+        for (int a = 0; a < problem.rank; ++a) axis[a] = WideDivisor(problem.extent[a]);
     }
 };
 
 // A thread computes `width` neighbours on the inner axis, whose extent is a multiple of width.
 template <int width, class Function, class T>
 __global__ void __launch_bounds__(block_threads)
-    broadcast_kernel(Function function, Broadcast<T> problem, Extents extents, std::int64_t packs,
-                     T* output) {
+    broadcast_kernel(Function function, const __grid_constant__ Broadcast<T> problem,
+                     const __grid_constant__ Extents extents, std::int64_t packs, T* output) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
     const int inner = problem.rank - 1;

@@ -36,10 +36,12 @@ struct NarrowBlock {
     int column;
 
     __device__ NarrowBlock(const NarrowGrid& grid, int columns) {
-        const std::int64_t number = blockIdx.x, rest = number / grid.across;
-        column = static_cast<int>(number - rest * grid.across) * columns;
-        part = rest / grid.ranges.ranges;
-        range = rest - part * grid.ranges.ranges;
+        // Numbers of blocks fit into 32 bits, which are divided sooner.
+        const auto across = static_cast<unsigned>(grid.across);
+        const auto ranges = static_cast<unsigned>(grid.ranges.ranges);
+        column = static_cast<int>(blockIdx.x % across) * columns;
+        part = blockIdx.x / across / ranges;
+        range = blockIdx.x / across % ranges;
     }
 };
 
@@ -288,13 +290,6 @@ __global__ void __launch_bounds__(tile_pixels)
     }
 }
 
-// The most taps that a phase has.
-inline std::int64_t most_taps(const Gather& gather) {
-    std::int64_t taps = 1;
-    for (const GatherAxis& axis : gather.axis) taps *= axis.most_taps();
-    return taps;
-}
-
 template <class Blocks, class Kernel, class... Arguments>
 void launch_narrow(const char* op, Stream stream, const Blocks& grid, double bytes, Kernel kernel,
                    const Arguments&... arguments) {
@@ -309,7 +304,7 @@ template <int channels, class T>
 bool narrow_pass(const char* op, Stream stream, const NarrowPass<T>& pass,
                  const PatchTiles& tiles) {
     constexpr int pitch = padded_channels(channels);
-    const std::int64_t taps = most_taps(pass.gather);
+    const std::int64_t taps = pass.gather.most_taps();
     const double bytes = narrow_weight_size(taps * channels) * sizeof(float) +
                          tiles.patch_pixels() * pitch * sizeof(T);
     if (bytes > most_patch_bytes) return false;
@@ -325,7 +320,7 @@ bool narrow_pass(const char* op, Stream stream, const NarrowPass<T>& pass,
 template <int pitch, int columns>
 bool narrow_mma(const char* op, Stream stream, const NarrowPass<bf16>& pass,
                 const PatchTiles& tiles) {
-    const int steps = narrow_steps(most_taps(pass.gather), pitch);
+    const int steps = narrow_steps(pass.gather.most_taps(), pitch);
     const double bytes =
         (columns * narrow_pitch(steps) + tiles.patch_pixels() * pitch) * sizeof(bf16);
     if (bytes > most_patch_bytes) return false;
@@ -346,11 +341,13 @@ bool narrow_mma(const char* op, Stream stream, const NarrowPass<bf16>& pass,
 // Computes the pass and returns true if it is one for the kernels here.
 template <class T, bool inner>
 bool narrow_image_pass(const char* op, Stream stream, const ImagePass<T, inner>& given) {
-    if (given.source_channels > most_patch_channels || most_taps(given.gather) > most_patch_taps)
+    if (given.source_channels > most_patch_channels || given.gather.most_taps() > most_patch_taps)
         return false;
-    const NarrowPass<T> pass{given.gather,          given.source,          given.weight,
-                             given.epilogue,        given.target,          given.groups,
-                             given.source_channels, given.target_channels, given.order};
+    const NarrowPass<T> pass{given.gather,          given.source,
+                             given.weight,          given.epilogue,
+                             given.target,          given.groups,
+                             given.source_channels, given.target_channels,
+                             given.order,           given.by_source_channels};
     const PatchTiles tiles =
         PatchTiles::best(pass.gather, pass.source_channels, pass.target_channels);
     if constexpr (std::is_same_v<T, bf16>)

@@ -7,6 +7,7 @@
 // them.
 #pragma once
 
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/launch.hpp"
 #include "cuda/ops/conv_pass.cuh"
 
@@ -21,21 +22,24 @@ constexpr std::int64_t most_patch_bytes = 72 << 10;  // of dynamic shared memory
 constexpr int padded_channels(int channels) { return channels == 3 ? 4 : channels; }
 
 struct PatchTiles {
-    int bits[conv_axes];    // a tile has 2^bits pixels along an axis
-    int count[conv_axes];   // tiles along an axis, of the phase that has most
-    int extent[conv_axes];  // source pixels of a patch
-    std::int64_t tiles;     // of all images of a part
+    int bits[conv_axes];           // a tile has 2^bits pixels along an axis
+    WideDivisor count[conv_axes];  // tiles along an axis, of the phase that has most
+    int extent[conv_axes];         // source pixels of a patch
+    Divisor rows;                  // by extent[1]
+    std::int64_t tiles;            // of all images of a part
 
     PatchTiles(const Gather& gather, int depth_bits, int height_bits)
         : bits{depth_bits, height_bits, tile_bits - depth_bits - height_bits}, tiles(gather.batch) {
         for (int a = 0; a < conv_axes; ++a) {
             const GatherAxis& axis = gather.axis[a];
             const int length = 1 << bits[a];
-            count[a] = static_cast<int>(divide_up(axis.most_targets(), length));
+            const std::int64_t some = divide_up(axis.most_targets(), length);
+            count[a] = WideDivisor(some);
             extent[a] = static_cast<int>(
                 std::min<std::int64_t>(axis.reach(length), most_places));  // too many anyway
-            tiles *= count[a];
+            tiles *= some;
         }
+        rows = Divisor(extent[1]);
     }
     double patch_pixels() const { return double(extent[0]) * extent[1] * extent[2]; }
 
@@ -92,6 +96,16 @@ struct PatchSource {
     const T* data;
     int channels;
     bool whole;  // a pixel is as long as one of the patch, and lies where it can be loaded at once
+
+    template <int pitch>
+    __device__ Pack<T, pitch> pixel(const T* from) const {
+        if (whole) return load_pack<pitch>(from);
+        Pack<T, pitch> result{};
+        VOXELGRAD_UNROLL
+        for (int c = 0; c < pitch; ++c)
+            if (c < channels) result.value[c] = from[c];
+        return result;
+    }
 };
 
 // `padded`: channels of a patch's pixel; `pitch`: those of the source's.
@@ -100,6 +114,11 @@ PatchSource<T> patch_source(const T* data, int channels, int padded, std::int64_
     const auto address = reinterpret_cast<std::uintptr_t>(data);
     return {data, channels,
             channels == padded && pitch % padded == 0 && address % (padded * sizeof(T)) == 0};
+}
+
+// 0 <= i < end.
+__device__ inline bool is_below(int i, int end) {
+    return static_cast<unsigned>(i) < static_cast<unsigned>(end);
 }
 
 // Loads the patch of tile `number`, and lists its pixels. Every thread of the block has to call it,
@@ -112,8 +131,8 @@ __device__ void enter_tile(const Gather& gather, const Gather::Phase& phase,
     int first[conv_axes], own[conv_axes], origin[conv_axes], rest = thread;
     VOXELGRAD_UNROLL
     for (int a = conv_axes - 1; a >= 0; --a) {
-        const std::int64_t next = number / tiles.count[a];
-        first[a] = static_cast<int>(number - next * tiles.count[a]) << tiles.bits[a];
+        const auto [next, at] = tiles.count[a].split(number);
+        first[a] = static_cast<int>(at) << tiles.bits[a];
         number = next;
         own[a] = rest & ((1 << tiles.bits[a]) - 1);
         rest >>= tiles.bits[a];
@@ -134,27 +153,19 @@ __device__ void enter_tile(const Gather& gather, const Gather::Phase& phase,
 
     const int lines = tiles.extent[0] * tiles.extent[1];
     for (int l = warp; l < lines; l += tile_warps) {
-        const int plane = l / tiles.extent[1];
-        const int z = origin[0] + plane, y = origin[1] + l - plane * tiles.extent[1];
+        int row = l;
+        const int plane = tiles.rows.split(row), z = origin[0] + plane, y = origin[1] + row;
         const bool inside =
-            static_cast<unsigned>(z) < static_cast<unsigned>(gather.axis[0].source) &&
-            static_cast<unsigned>(y) < static_cast<unsigned>(gather.axis[1].source);
-        const std::int64_t row = (number * gather.axis[0].source + z) * gather.axis[1].source + y;
-        for (int i = lane; i < tiles.extent[2]; i += 32) {
-            const int x = origin[2] + i;
-            Pack<T, pitch> pixel{};
-            if (inside && static_cast<unsigned>(x) < static_cast<unsigned>(gather.axis[2].source)) {
-                const T* const from =
-                    source.data + (row * gather.axis[2].source + x) * gather.source_pitch;
-                if (source.whole) {
-                    pixel = load_pack<pitch>(from);
-                } else {
-                    VOXELGRAD_UNROLL
-                    for (int c = 0; c < pitch; ++c)
-                        if (c < source.channels) pixel.value[c] = from[c];
-                }
-            }
-            *reinterpret_cast<Pack<T, pitch>*>(patch + (l * tiles.extent[2] + i) * pitch) = pixel;
+            is_below(z, gather.axis[0].source) && is_below(y, gather.axis[1].source);
+        const std::int64_t place = (number * gather.axis[0].source + z) * gather.axis[1].source + y;
+        const T* const from =
+            source.data + (place * gather.axis[2].source + origin[2]) * gather.source_pitch;
+        T* const to = patch + l * tiles.extent[2] * pitch;
+        for (int x = lane; x < tiles.extent[2]; x += 32) {
+            const bool exists = inside && is_below(origin[2] + x, gather.axis[2].source);
+            *reinterpret_cast<Pack<T, pitch>*>(to + x * pitch) =
+                exists ? source.template pixel<pitch>(from + x * gather.source_pitch)
+                       : Pack<T, pitch>{};
         }
     }
 }

@@ -20,7 +20,7 @@ inline bool is_by_row(const NormProblem& problem) {
 
 inline GroupValues group_values(const NormProblem& problem, const float* mean,
                                 const float* invstd) {
-    return {mean, invstd, problem.groups, problem.group_channels()};
+    return {mean, invstd, problem.groups, WideDivisor(problem.group_channels())};
 }
 
 // From the sums of moments to mean and 1 / sqrt(variance + eps); a team for each group.
@@ -130,7 +130,7 @@ void norm_apply(const char* op, Stream stream, const NormProblem& problem, const
                 const NormAffine& affine, const float* mean, const float* invstd, T* y) {
     if (is_by_row(problem))
         return row_norm<true>(op, stream, problem, x, affine, y, mean, invstd, 0.0f);
-    const bool in_packs = packs_fit<T>(problem.channels, x, y);
+    const bool in_packs = packs_fit<T>(problem.channels, x, y, affine.weight, affine.bias);
     const auto all = NormColumns::for_images(problem.samples, problem.rows, problem.channels,
                                              in_packs ? full_width<T> : 1);
     launch(op, stream, all.grid(),
@@ -166,9 +166,10 @@ template <class T, bool by_row>
 ColumnSums gradient_sums(const char* op, Stream stream, const NormProblem& problem, const T* grad,
                          const T* x, const FactorSource<by_row>& source) {
     const std::int64_t outer = by_row ? 1 : problem.samples;
-    return ColumnSums::of<full_width<T>>(op, stream, outer, problem.samples * problem.rows / outer,
-                                         problem.channels, packs_fit<T>(problem.channels, grad, x),
-                                         GradientTerms<T, by_row>{{grad, x}, source});
+    return ColumnSums::of<full_width<T>>(
+        op, stream, outer, problem.samples * problem.rows / outer, problem.channels,
+        packs_fit<T>(problem.channels, grad, x, source.affine.weight, source.affine.bias),
+        GradientTerms<T, by_row>{{grad, x}, source});
 }
 
 // `invstd`: what the products still lack, or null.
@@ -217,7 +218,8 @@ void norm_backward(const char* op, Stream stream, const NormProblem& problem, co
         affine_gradient(op, stream, problem, sums, invstd, gradients);
     }
     if (!gradients.input) return;
-    const bool in_packs = packs_fit<T>(channels, grad, x, gradients.input);
+    const bool in_packs =
+        packs_fit<T>(channels, grad, x, gradients.input, affine.weight, affine.bias);
     const auto all = NormColumns::for_images(problem.samples, problem.rows, channels,
                                              in_packs ? full_width<T> : 1);
     launch(op, stream, all.grid(),

@@ -12,7 +12,7 @@ constexpr std::int64_t longest_row = 1 << 14;  // longer ones are shared by seve
 // The packs of a row that a thread of a team works on: the first `held` of them stay in registers.
 template <int width>
 struct RowPacks {
-    static constexpr int held = width == 1 ? 16 : 4;
+    static constexpr int held = width == 1 ? 8 : 4;
     int first, step, end;
 
     __device__ RowPacks(const Teams& teams, std::int64_t channels)
@@ -54,12 +54,11 @@ template <int width>
 __device__ NormFactors<width> row_factors(const NormAffine& affine, int channel, float mean,
                                           float invstd) {
     NormFactors<width> factors;
+    factors.set_affine(affine, channel);
     VOXELGRAD_UNROLL
     for (int i = 0; i < width; ++i) {
         factors.mean[i] = mean;
         factors.invstd[i] = invstd;
-        factors.weight[i] = affine.scale(channel + i);
-        factors.bias[i] = affine.shift(channel + i);
     }
     return factors;
 }
@@ -171,7 +170,7 @@ Teams row_teams(const NormProblem& problem) {
 template <bool given, class T, class Statistic>
 void row_norm(const char* op, Stream stream, const NormProblem& problem, const T* x,
               const NormAffine& affine, T* y, Statistic* mean, Statistic* invstd, float eps) {
-    const bool in_packs = packs_fit<T>(problem.channels, x, y);
+    const bool in_packs = packs_fit<T>(problem.channels, x, y, affine.weight, affine.bias);
     const Teams teams = in_packs ? row_teams<full_width<T>>(problem) : row_teams<1>(problem);
     launch(op, stream, teams.grid(),
            in_packs ? row_norm_kernel<full_width<T>, given, T, Statistic>
@@ -183,7 +182,8 @@ template <class T>
 void row_gradient(const char* op, Stream stream, const NormProblem& problem, const T* grad,
                   const T* x, const NormAffine& affine, const float* mean, const float* invstd,
                   T* result) {
-    const bool in_packs = packs_fit<T>(problem.channels, grad, x, result);
+    const bool in_packs =
+        packs_fit<T>(problem.channels, grad, x, result, affine.weight, affine.bias);
     const Teams teams = in_packs ? row_teams<full_width<T>>(problem) : row_teams<1>(problem);
     launch(op, stream, teams.grid(),
            in_packs ? row_gradient_kernel<full_width<T>, T> : row_gradient_kernel<1, T>, teams,

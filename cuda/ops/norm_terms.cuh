@@ -2,6 +2,7 @@
 // beyond.
 #pragma once
 
+#include "cuda/core/divisor.hpp"
 #include "cuda/ops/activation_functions.cuh"
 #include "cuda/ops/norm_columns.cuh"
 #include "ops/norm_problem.hpp"
@@ -29,11 +30,12 @@ __device__ inline float through_activation(const NormAffine& affine, float grad,
 // row is a sample and has one group.
 struct GroupValues {
     const float *mean, *invstd;
-    std::int64_t groups, group_channels;
+    std::int64_t groups;
+    WideDivisor group_channels;
 
     template <bool by_row>
     __device__ std::int64_t at(std::int64_t sample, std::int64_t row, std::int64_t channel) const {
-        return by_row ? row : sample * groups + channel / group_channels;
+        return by_row ? row : sample * groups + group_channels.split(channel).quotient;
     }
 };
 
@@ -42,6 +44,22 @@ template <int width>
 struct NormFactors {
     float mean[width], invstd[width], weight[width], bias[width];
 
+    // Of neighbouring channels; weight and bias lie where packs can be loaded.
+    __device__ void set_affine(const NormAffine& affine, std::int64_t channel) {
+        Pack<float, width> scale, shift;
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < width; ++i) {
+            scale.value[i] = 1.0f;
+            shift.value[i] = 0.0f;
+        }
+        if (affine.weight) scale = load_pack<width>(affine.weight + channel);
+        if (affine.bias) shift = load_pack<width>(affine.bias + channel);
+        VOXELGRAD_UNROLL
+        for (int i = 0; i < width; ++i) {
+            weight[i] = scale.value[i];
+            bias[i] = shift.value[i];
+        }
+    }
     // What the activation gets. One function, so that every pass sees the same sign.
     __device__ float before_activation(int i, float centred) const {
         return fmaf(centred, invstd[i] * weight[i], bias[i]);
@@ -56,14 +74,12 @@ struct FactorSource {
 
     template <int width>
     __device__ NormFactors<width> begin(const NormPart& part) const {
-        NormFactors<width> factors;
-        VOXELGRAD_UNROLL
-        for (int i = 0; i < width; ++i) {
-            const std::int64_t channel = part.channel + i;
-            factors.weight[i] = affine.scale(channel);
-            factors.bias[i] = affine.shift(channel);
-            if constexpr (!by_row) {
-                const std::int64_t at = values.template at<false>(part.outer, 0, channel);
+        NormFactors<width> factors{};
+        factors.set_affine(affine, part.channel);
+        if constexpr (!by_row) {
+            VOXELGRAD_UNROLL
+            for (int i = 0; i < width; ++i) {
+                const std::int64_t at = values.template at<false>(part.outer, 0, part.channel + i);
                 factors.mean[i] = values.mean[at];
                 factors.invstd[i] = values.invstd[at];
             }

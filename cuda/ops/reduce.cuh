@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/check.hpp"
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/groups.hpp"
 #include "cuda/core/workspace.hpp"
 #include "cuda/ops/arithmetic.cuh"
@@ -20,6 +21,7 @@ constexpr int numbers_a_thread = 64;  // that one thread adds up at most; then p
 struct Sums {
     std::int64_t outer, reduced, inner, segments, length;
     int width, columns, rows;
+    WideDivisor by_segments;
 
     Sums(std::int64_t outer, std::int64_t reduced, std::int64_t inner, int width)
         : outer(outer),
@@ -31,6 +33,7 @@ struct Sums {
         const std::int64_t most = std::int64_t(rows) * numbers_a_thread;
         length = even_part(reduced, most);
         segments = divide_up(reduced, length);
+        by_segments = WideDivisor(segments);
     }
     constexpr std::int64_t strips() const { return divide_up(inner / width, columns); }
     constexpr int segments_a_block() const { return block_threads / (columns * rows); }
@@ -46,15 +49,17 @@ __global__ void __launch_bounds__(block_threads)
     VOXELGRAD_SHARED(totals, float[width][block_threads]);
     const int thread = threadIdx.x;
     const int row = thread / sums.columns % sums.rows;
-    const std::int64_t strip = blockIdx.x % sums.strips();
-    const std::int64_t segment =
-        blockIdx.x / sums.strips() * sums.segments_a_block() + thread / (sums.columns * sums.rows);
+    // Numbers of blocks fit into 32 bits, which are divided sooner.
+    const auto strips = static_cast<unsigned>(sums.strips());
+    const std::int64_t strip = blockIdx.x % strips;
+    const std::int64_t segment = std::int64_t(blockIdx.x / strips) * sums.segments_a_block() +
+                                 thread / (sums.columns * sums.rows);
     const std::int64_t column = (strip * sums.columns + thread % sums.columns) * width;
     const bool exists = segment < sums.outer * sums.segments && column < sums.inner;
     float total[width] = {};
     if (exists) {
-        const std::int64_t outer = segment / sums.segments;
-        const std::int64_t first = (segment - outer * sums.segments) * sums.length;
+        const auto [outer, own] = sums.by_segments.split(segment);
+        const std::int64_t first = own * sums.length;
         const std::int64_t end = std::min(first + sums.length, sums.reduced);
         const In* const from = input + outer * sums.reduced * sums.inner + column;
         for (std::int64_t r = first + row; r < end; r += sums.rows) {

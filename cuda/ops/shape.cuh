@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "cuda/core/division.hpp"
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/launch.hpp"
 #include "cuda/core/pack.hpp"
 #include "cuda/core/workspace.hpp"
@@ -15,7 +15,7 @@ namespace voxelgrad::cuda {
 // A thread copies one pack; columns and both pitches are multiples of it.
 template <int width, class T>
 __global__ void copy_rows_kernel(Rows<const T> source, Rows<T> target, std::int64_t packs,
-                                 Divider packs_a_row) {
+                                 WideDivisor packs_a_row) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
     const auto [row, pack] = packs_a_row.split(thread);
@@ -34,7 +34,7 @@ void copy_rows(const char* op, Stream stream, Rows<const T> source, Rows<T> targ
     if (packs_a_row == 0) return;
     launch(op, stream, threads_for(rows * packs_a_row),
            in_packs ? copy_rows_kernel<width, T> : copy_rows_kernel<1, T>, source, target,
-           rows * packs_a_row, Divider(packs_a_row));
+           rows * packs_a_row, WideDivisor(packs_a_row));
 }
 
 template <class T>
@@ -59,13 +59,13 @@ void split(Stream stream, View<const T> input, const std::vector<View<T>>& outpu
 struct Padding {
     int rank = 0;
     PadAxis axis[max_rank];
-    Divider outer[max_rank];
+    WideDivisor outer[max_rank];
     PadMode mode;
 
     Padding(const std::vector<PadAxis>& axes, PadMode how) : mode(how) {
         for (const PadAxis& one : merge_whole_axes(axes)) axis[rank++] = one;
         if (rank == 0) axis[rank++] = {1, 1, 0};
-        for (int a = 0; a < rank; ++a) outer[a] = Divider(std::max<std::int64_t>(axis[a].outer, 1));
+        for (int a = 0; a < rank; ++a) outer[a] = WideDivisor(axis[a].outer);
     }
 };
 
@@ -123,7 +123,7 @@ void pad_forward(Stream stream, View<const T> input, View<T> output, const Dims&
 // in the borders. (lead, outer, trailing) -> (lead, inner, trailing).
 template <class T>
 __global__ void pad_gradient_kernel(PadAxis axis, PadMode mode, std::int64_t trailing,
-                                    Divider columns, Divider places, const T* grad_outer,
+                                    WideDivisor columns, WideDivisor places, const T* grad_outer,
                                     T* grad_inner, std::int64_t count) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= count) return;
@@ -161,7 +161,7 @@ void pad_backward(Stream stream, View<const T> grad_output, View<T> grad_input, 
         const std::int64_t trailing = grad_output.count(a + 1, grad_output.rank);
         const std::int64_t count = grad_input.count(0, a + 1) * trailing;
         launch("pad_backward", stream, threads_for(count), pad_gradient_kernel<T>, axis, how,
-               trailing, Divider(trailing), Divider(axis.inner), source, target, count);
+               trailing, WideDivisor(trailing), WideDivisor(axis.inner), source, target, count);
         source = target;
         target = target == even.data() ? odd.data() : even.data();
     }

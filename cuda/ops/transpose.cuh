@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cuda/core/division.hpp"
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/launch.hpp"
 #include "cuda/core/pack.hpp"
 #include "ops/moved_axes.hpp"
@@ -17,10 +17,10 @@ constexpr int tile_rows = block_threads / tile_side;  // that are moved at a tim
 struct MovedAxes {
     int rank = 0;
     MovedAxis axis[max_rank];
-    Divider length[max_rank];
+    WideDivisor length[max_rank];
 
     void add(const MovedAxis& one) {
-        length[rank] = Divider(one.length);
+        length[rank] = WideDivisor(one.length);
         axis[rank++] = one;
     }
     std::int64_t positions() const {
@@ -40,7 +40,7 @@ struct MovedAxes {
 
 // The last axis stays the last: a thread copies one pack of it.
 template <int width, class T>
-__global__ void moved_runs_kernel(MovedAxes axes, Divider packs_a_run, std::int64_t packs,
+__global__ void moved_runs_kernel(MovedAxes axes, WideDivisor packs_a_run, std::int64_t packs,
                                   const T* input, T* output) {
     const std::int64_t thread = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
     if (thread >= packs) return;
@@ -85,7 +85,7 @@ void move_runs(Stream stream, const MovedAxes& axes, std::int64_t length, const 
     const std::int64_t packs = axes.positions() * packs_a_run;
     launch("transpose", stream, threads_for(packs),
            in_packs ? moved_runs_kernel<full_width<T>, T> : moved_runs_kernel<1, T>, axes,
-           Divider(packs_a_run), packs, input, output);
+           WideDivisor(packs_a_run), packs, input, output);
 }
 
 template <class T>

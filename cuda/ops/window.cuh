@@ -7,7 +7,7 @@
 // that windows share come from the caches.
 #pragma once
 
-#include "cuda/core/division.hpp"
+#include "cuda/core/divisor.hpp"
 #include "cuda/core/pack.hpp"
 #include "cuda/core/teams.hpp"
 #include "cuda/ops/window_axes.cuh"
@@ -18,7 +18,7 @@ template <class Axis>
 struct Windows {
     Axis axis[window_axes];  // planes, rows, columns
     std::int64_t samples, channels;
-    Divider packs_a_pixel, length[window_axes];  // of the target
+    WideDivisor packs_a_pixel, length[window_axes];  // of the target
 
     Windows(const Axis& unit, std::int64_t samples, std::int64_t channels)
         : axis{unit, unit, unit}, samples(samples), channels(channels) {}
@@ -27,8 +27,8 @@ struct Windows {
     Windows in_packs(int width) const {
         Windows result = *this;
         if (pixels() == 0 || channels < width) return result;
-        result.packs_a_pixel = Divider(channels / width);
-        for (int a = 0; a < window_axes; ++a) result.length[a] = Divider(axis[a].target());
+        result.packs_a_pixel = WideDivisor(channels / width);
+        for (int a = 0; a < window_axes; ++a) result.length[a] = WideDivisor(axis[a].target());
         return result;
     }
     std::int64_t pixels() const {
