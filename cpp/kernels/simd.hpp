@@ -203,11 +203,12 @@ template <class T>
         store_some(p, v, n);
 }
 
-// Asks for what a pass over a long run loads soon. The processor foresees a run by itself, but
-// falls behind where there is some arithmetic between the loads.
+// Asks the second cache for what a pass over a long run loads soon. The processor foresees a run by
+// itself, but falls behind where there is some arithmetic between the loads.
 [[gnu::always_inline]] inline void ask_ahead(const void* p) {
-    constexpr std::uintptr_t ahead = 2048;  // bytes
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead));
+    constexpr std::uintptr_t ahead = 1024;  // bytes
+    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead),
+                       0, 2);
 }
 template <class T>
 [[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
