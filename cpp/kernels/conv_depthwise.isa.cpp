@@ -6,7 +6,8 @@ namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
 constexpr int pixels_at_once = 8;
-constexpr int pixels_ahead = 64;  // asked for from memory
+// Asked for from memory, by the forward pass and by the weight gradient.
+constexpr int floats_ahead = 512, pixels_ahead = 64;
 
 // One vector of channels of a few pixels: each weight is loaded once for all of them.
 template <int pixels>
@@ -27,7 +28,8 @@ template <int pixels>
     if (run.taps > 0) {  // the last tap is the first to see a pixel
         const float* newest = run.source[run.taps - 1] + first * run.source_stride + c;
 #pragma GCC unroll 8
-        for (int p = 0; p < pixels; ++p) ask_ahead(newest + p * run.source_stride);
+        for (int p = 0; p < pixels; ++p)
+            __builtin_prefetch(newest + p * run.source_stride + floats_ahead);
     }
     float* out = target + first * run.target_stride + c;
 #pragma GCC unroll 8

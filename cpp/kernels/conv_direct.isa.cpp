@@ -119,7 +119,7 @@ void pack(const float* source, std::int64_t source_stride, float* strip, std::in
         float* block = strip;
         const float* ahead = source + 32 * source_stride;
         for (std::int64_t c = 0; c < whole; c += strip_block, block += block_stride) {
-            __builtin_prefetch(ahead + c);
+            __builtin_prefetch(ahead + c, 0, 2);
             for (int v = 0; v < strip_block; v += lanes) store(block + v, load(source + c + v));
         }
         for (std::int64_t c = whole; c < channels; ++c) block[c - whole] = source[c];

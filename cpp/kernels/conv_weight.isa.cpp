@@ -67,7 +67,7 @@ void pack(const float* source, std::int64_t source_stride, float* panels, std::i
           int channels) {
     for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
         for (int v = 0; v < panel; v += lanes) {
-            __builtin_prefetch(source + 32 * source_stride + v);
+            __builtin_prefetch(source + 32 * source_stride + v, 0, 2);
             const int left = channels - v;
             const Vec values = left >= lanes ? load(source + v)
                                : left > 0    ? load_first(source + v, left)
