@@ -200,12 +200,6 @@ def test_an_optimizer_made_before_the_move_says_so() -> None:
         optimizer.step()
 
 
-def test_compile_is_for_the_cpu() -> None:
-    model = Scale().to("cuda")
-    with pytest.raises(NotImplementedError, match="compile: steps are compiled for the CPU only"):
-        vg.compile(model)(vg.Tensor(np.ones((2, 5), np.float32)).to("cuda"))
-
-
 FAULTS = {
     "label": r"cross_entropy: label 7 \(element 1\) is outside \[0, 3\)",
     "nothing": "cross_entropy: nothing is counted",

@@ -23,6 +23,8 @@ void define_images(pybind11::module_& m) {
     def(m, "broadcast_to", broadcast_to<T>, "input"_a, "output"_a, "scale"_a);
     def(m, "fill", fill<T>, "output"_a, "value"_a);
     def(m, "dropout", dropout<T>, "input"_a, "output"_a, "p"_a, "seed"_a);
+    def(m, "dropout_by_stored_seed", dropout_by_stored_seed<T>, "input"_a, "output"_a, "p"_a,
+        "seeds"_a, "place"_a);
     def(m, "reduce_sum", reduce_sum<T, T>, "input"_a, "output"_a, "scale"_a);
 }
 
@@ -31,6 +33,7 @@ void define_images(pybind11::module_& m) {
 void define_elementwise(pybind11::module_& m) {
     define_images<float>(m);
     define_images<bf16>(m);
+    def(m, "write_seeds", write_seeds, "seeds"_a, "values"_a);
     def(m, "reduce_sum", reduce_sum<bf16, float>, "input"_a, "output"_a, "scale"_a);
     def(m, "cast", cast<float, bf16>, "input"_a, "output"_a);
     def(m, "cast", cast<bf16, float>, "input"_a, "output"_a);

@@ -51,23 +51,14 @@ std::string device_problem() {
 }
 #else
 std::string device_problem() { return ""; }
-
-// The memory of the emulated device, for the tests' arrays.
-void define_emulated_memory(py::module_& m) {
-    m.def("allocate", [](std::size_t bytes) {
-        return reinterpret_cast<std::uintptr_t>(emulation::allocate(bytes));
-    });
-    m.def("release",
-          [](std::uintptr_t address) { emulation::release(reinterpret_cast<void*>(address)); });
-    m.def("bytes_in_use", emulation::bytes_in_use);
-    m.def("become_hopper", [](bool hopper) { emulation::is_hopper = hopper; });
-}
 #endif
 
 }  // namespace
 
 #if !defined(__CUDACC__)
-void define_faulty(py::module_& m);  // tests/cuda_emulation/faulty.cu
+// tests/cuda_emulation/
+void define_device(py::module_& m);
+void define_faulty(py::module_& m);
 #endif
 
 }  // namespace voxelgrad::cuda
@@ -79,7 +70,7 @@ PYBIND11_MODULE(VOXELGRAD_CUDA_MODULE, m) {
     m.def("_device_problem", device_problem);
     m.def("_set_allocator", set_allocator, "function"_a);
 #if !defined(__CUDACC__)
-    define_emulated_memory(m);
+    define_device(m);
     define_faulty(m);
 #endif
     define_conv(m);

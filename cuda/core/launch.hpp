@@ -45,11 +45,15 @@ void launch(const char* op, Stream stream, const Grid& grid, void (*kernel)(Para
 #else
 
 template <class... Parameters, class... Arguments>
-void launch(const char* op, Stream, const Grid& grid, void (*kernel)(Parameters...),
+void launch(const char* op, Stream stream, const Grid& grid, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
     if (grid.blocks.x == 0 || grid.blocks.y == 0 || grid.blocks.z == 0) return;
-    emulation::run(op, grid.blocks, grid.threads, grid.shared_bytes,
-                   [&] { kernel(Parameters(arguments)...); });
+    // Parameters are copied when the launch is made: it may be captured and run later.
+    emulation::submit(stream, [op = std::string(op), grid, kernel,
+                               parameters = std::tuple<Parameters...>(Parameters(arguments)...)] {
+        emulation::run(op.c_str(), grid.blocks, grid.threads, grid.shared_bytes,
+                       [&] { std::apply(kernel, parameters); });
+    });
 }
 
 #endif

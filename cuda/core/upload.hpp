@@ -22,17 +22,23 @@ static __global__ void upload_kernel(UploadedWords words, int count, std::uint32
     if (thread < count) target[thread] = words.word[thread];
 }
 
-inline Workspace<std::uint32_t> upload(const char* op, Stream stream,
-                                       const std::vector<std::uint32_t>& words) {
+// Writes the words to device memory at `target`.
+inline void upload_to(const char* op, Stream stream, const std::vector<std::uint32_t>& words,
+                      std::uint32_t* target) {
     const auto total = static_cast<std::int64_t>(words.size());
-    Workspace<std::uint32_t> device(total);
     for (std::int64_t begin = 0; begin < total; begin += UploadedWords::most) {
         const auto count =
             static_cast<int>(std::min<std::int64_t>(UploadedWords::most, total - begin));
         UploadedWords some{};
         std::copy_n(words.data() + begin, count, some.word);
-        launch(op, stream, threads_for(count), upload_kernel, some, count, device.data() + begin);
+        launch(op, stream, threads_for(count), upload_kernel, some, count, target + begin);
     }
+}
+
+inline Workspace<std::uint32_t> upload(const char* op, Stream stream,
+                                       const std::vector<std::uint32_t>& words) {
+    Workspace<std::uint32_t> device(static_cast<std::int64_t>(words.size()));
+    upload_to(op, stream, words, device.data());
     return device;
 }
 

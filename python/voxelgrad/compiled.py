@@ -1,7 +1,9 @@
 """Compiled steps: recorded once for each shape, then run without Python between the kernels.
 
 The first call with inputs of a new shape runs the step as ever and records its native calls with
-their arrays; later calls run that record. The numbers are those of the eager step, bit for bit.
+their arrays; later calls run that record. On a CUDA device the second call captures the step as a
+CUDA graph, and that is what later calls launch. The numbers are those of the eager step, bit for
+bit.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from voxelgrad import backends, precision, random
+from voxelgrad.backends.graph import FoldingGraphRecorder, GraphRecorder
 from voxelgrad.backends.recording import FoldingRecorder, Recorder
 from voxelgrad.grad_mode import enable_grad, no_grad
 from voxelgrad.nn import Module
@@ -30,29 +33,23 @@ class _Record:
     """A recorded step.
 
     Attributes:
-        recorder: The plan and its seeds.
+        recorder: What runs it again.
         inputs: Where the inputs of a run go.
         state: The arrays of parameters and buffers that it uses.
         output: What it computes.
         gradients: What each parameter's ``grad`` is after a run.
     """
 
-    recorder: Recorder
+    recorder: Recorder | GraphRecorder
     inputs: list[Array]
     state: list[Array]
     output: Array = field(default_factory=lambda: np.empty(0))
     gradients: list[Tensor | None] = field(default_factory=list)
 
-    def run(self, arrays: list[Array]) -> None:
-        """Run the step on other inputs."""
-        plan = self.recorder.plan
+    def load(self, arrays: list[Array]) -> None:
+        """Set the inputs of the next run."""
         for target, array in zip(self.inputs, arrays, strict=True):
             _copy(array, target)
-        for calls in self.recorder.seeds.values():
-            seed = random.next_seed()
-            for call in calls:
-                plan.set(call, 3, seed)
-        plan.run()
 
 
 class _Compiled:
@@ -67,6 +64,31 @@ class _Compiled:
         self._buffers = [(m, name) for m in self._modules for name in m._buffer_names]
         self._records: dict[Any, _Record] = {}
 
+    def _run(self, key: Any, arrays: list[Array]) -> _Record:
+        """Run the step on ``arrays`` and return its record; it is made if there is none."""
+        record = self._find(key)
+        if record is None:
+            record = self._record(arrays)
+            self._keep(key, record)
+            return record
+        record.load(arrays)
+        if isinstance(record.recorder, GraphRecorder) and not record.recorder.is_complete:
+            del self._records[key]  # unless it can be captured
+            with record.recorder.capture():
+                self._execute(record)
+            self._keep(key, record)
+        else:
+            record.recorder.run(random.next_seed)
+        return record
+
+    def _record(self, arrays: list[Array]) -> _Record:
+        """Run the step for the first time and return what was recorded."""
+        raise NotImplementedError
+
+    def _execute(self, record: _Record) -> None:
+        """Let Python run the step on the record's inputs; set its output and its gradients."""
+        raise NotImplementedError
+
     def _state(self) -> list[Array]:
         arrays = [parameter.data for parameter in self._parameters]
         arrays += [getattr(module, name) for module, name in self._buffers]
@@ -80,18 +102,18 @@ class _Compiled:
         del self._records[key]
         return None
 
-    def _begin(self, recorder: Recorder, arrays: list[Array]) -> _Record:
+    def _begin(self, arrays: list[Array], folds: bool) -> _Record:
         """Return a record without calls, whose inputs hold ``arrays``."""
         if any(module._forward_hooks for module in self._modules):
             raise RuntimeError(
                 "compile: the model has forward hooks, which a compiled step would not call; "
                 "remove them, or run the model without compile"
             )
+        recorder: Recorder | GraphRecorder
         if any(map(backends.is_on_device, (*arrays, *self._state()))):
-            raise NotImplementedError(
-                "compile: steps are compiled for the CPU only; on 'cuda' run the model without "
-                'compile, or move it with .to("cpu")'
-            )
+            recorder = (FoldingGraphRecorder if folds else GraphRecorder)(backends.load("cuda"))
+        else:
+            recorder = (FoldingRecorder if folds else Recorder)()
         record = _Record(recorder, [array.copy() for array in arrays], self._state())
         for array in (*record.inputs, *record.state):
             recorder.declare(array)
@@ -114,45 +136,46 @@ class CompiledPrediction(_Compiled):
 
         Raises:
             ValueError: If the model refuses the input, or reads numbers that were computed by
-                Python or numpy.
-            RuntimeError: If the model needs Python in between: hooks, ``item()``.
-            NotImplementedError: If model or input are on a CUDA device.
+                Python, numpy or cupy.
+            RuntimeError: If the model needs Python in between: hooks, ``item()``, copies between
+                devices.
+            TypeError: If model and input lie on different devices.
         """
         arrays = [_staged(input)]
-        key = (_shapes(arrays), precision.mode.dtype)
-        record = self._find(key)
-        if record is not None:
-            record.run(arrays)
-        else:
-            record = self._record(arrays)
-            self._keep(key, record)
-        output: Array = backends.load("cpu").empty(record.output.shape, record.output.dtype)
+        record = self._run((_shapes(arrays), precision.mode.dtype), arrays)
+        name = "cuda" if backends.is_on_device(record.output) else "cpu"
+        output: Array = backends.load(name).empty(record.output.shape, record.output.dtype)
         _copy(record.output, output)
         return Tensor(output)
 
     def _record(self, arrays: list[Array]) -> _Record:
-        modes = [module.training for module in self._modules]
-        self.model.eval()
         try:
-            return self._record_with(FoldingRecorder(), arrays)
+            return self._record_with(arrays, folds=True)
         except ValueError:  # a layer's output has other readers than the norm, or the user erred
-            return self._record_with(Recorder(), arrays)
-        finally:
-            for module, mode in zip(self._modules, modes, strict=True):
-                module.training = mode
+            return self._record_with(arrays, folds=False)
 
-    def _record_with(self, recorder: Recorder, arrays: list[Array]) -> _Record:
-        recorder.plan.keep_weights()
-        record = self._begin(recorder, arrays)
-        with backends.record(recorder), no_grad():
-            record.output = self.model(Tensor(record.inputs[0])).data
-            recorder.finish()
-        if not recorder.plan.knows(record.output):
+    def _record_with(self, arrays: list[Array], folds: bool) -> _Record:
+        record = self._begin(arrays, folds)
+        if isinstance(record.recorder, Recorder):
+            record.recorder.plan.keep_weights()
+        self._execute(record)
+        if not record.recorder.knows(record.output):
             raise ValueError(
                 "compile: the model's output is not what voxelgrad computed from its input; return "
                 "a result of voxelgrad.ops"
             )
         return record
+
+    def _execute(self, record: _Record) -> None:
+        modes = [module.training for module in self._modules]
+        self.model.eval()
+        try:
+            with backends.record(record.recorder), no_grad():
+                record.output = self.model(Tensor(record.inputs[0])).data
+                record.recorder.finish()
+        finally:
+            for module, mode in zip(self._modules, modes, strict=True):
+                module.training = mode
 
 
 class CompiledTraining(_Compiled):
@@ -175,36 +198,40 @@ class CompiledTraining(_Compiled):
 
         Raises:
             ValueError: If the model or the loss refuse the arrays, or use numbers that were
-                computed by Python or numpy.
-            RuntimeError: If the step needs Python in between: hooks, ``item()``.
+                computed by Python, numpy or cupy.
+            RuntimeError: If the step needs Python in between: hooks, ``item()``, copies between
+                devices.
+            TypeError: If model, input and target do not lie on one device.
         """
         arrays = [_staged(input), _staged(target)]
         modes = tuple([module.training for module in self._modules])
         trained = tuple([parameter.requires_grad for parameter in self._parameters])
-        key = (_shapes(arrays), modes, trained, precision.mode.dtype)
-        record = self._find(key)
-        if record is not None:
-            record.run(arrays)
-        else:
-            record = self._record(arrays)
-            self._keep(key, record)
+        record = self._run((_shapes(arrays), modes, trained, precision.mode.dtype), arrays)
+        # On a device it is now that faults in the numbers are seen: before parameters change.
+        loss = float(backends.move("compile", record.output, "cpu").item())
         for parameter, gradient in zip(self._parameters, record.gradients, strict=True):
             parameter.grad = gradient
         if self.optimizer is not None:
             self.optimizer.step()
-        return float(record.output.item())
+        return loss
 
     def _record(self, arrays: list[Array]) -> _Record:
-        recorder = Recorder()
-        record = self._begin(recorder, arrays)
+        record = self._begin(arrays, folds=False)
+        self._execute(record)
+        return record
+
+    def _execute(self, record: _Record) -> None:
         self.model.zero_grad()
         input, target = record.inputs
-        with backends.record(recorder), enable_grad():
-            loss = self.loss(self.model(Tensor(input)), target)
-            loss.backward()
+        try:
+            with backends.record(record.recorder), enable_grad():
+                loss = self.loss(self.model(Tensor(input)), target)
+                loss.backward()
+        except BaseException:
+            self.model.zero_grad()  # some were computed, on a device perhaps by nobody
+            raise
         record.output = loss.data
         record.gradients = [parameter.grad for parameter in self._parameters]
-        return record
 
 
 @overload
@@ -227,8 +254,13 @@ def compile(
     replaced, modes switched or parameters frozen, the step is recorded anew. A model that gains or
     loses layers must be compiled again.
 
+    With the model on ``"cuda"`` the list is a CUDA graph, which one launch runs. The first call for
+    a shape runs the step as ever, the second captures it and later ones launch it, on cupy's
+    current stream. A training step waits for its loss; an optimizer's step follows as kernels of
+    its own, so that its learning rate may change.
+
     Args:
-        model: A model of float32 parameters.
+        model: A model of float32 parameters; it, inputs and targets lie on one device.
         loss: Called with the model's output and the target; its result must be one number.
         optimizer: Makes a step after each run. Without it the gradients wait in ``grad``, for
             ``clip_grad_norm`` and an optimizer's ``step``.
@@ -237,9 +269,9 @@ def compile(
         Without a loss ``predict(input) -> Tensor``: the output in evaluation mode, whatever mode
         the model is in. Batch norms are folded into the convolution or linear layer before them, so
         these numbers differ from the eager ones by rounding; a ReLU or leaky ReLU is applied as
-        that layer writes its results. Packed and transformed weights are kept from call to call,
-        which takes up to five times their memory for each shape; a change of the weights is
-        noticed. With a loss ``step(input, target) -> float``: one training step and its loss.
+        that layer writes its results. On the CPU packed and transformed weights are kept from call
+        to call, which takes up to five times their memory for each shape; a change of the weights
+        is noticed. With a loss ``step(input, target) -> float``: one training step and its loss.
 
     Raises:
         TypeError: If ``model`` is not a module.
@@ -261,12 +293,14 @@ def _staged(value: Tensor | Array) -> Array:
 
 
 def _shapes(arrays: list[Array]) -> tuple[Any, ...]:
-    return tuple([(array.shape, array.dtype) for array in arrays])
+    return tuple([(array.shape, array.dtype, type(array)) for array in arrays])
 
 
 def _copy(array: Array, target: Array) -> None:
-    """Copy an array into another of the same shape and dtype, float32 on all threads."""
-    if array.dtype == np.float32:
+    """Copy an array into another of the same shape, dtype and device, float32 on all threads."""
+    if backends.is_on_device(target):
+        backends.load("cuda").copy(array, target)
+    elif array.dtype == np.float32:
         backends.load("cpu").broadcast_to(array, target, 1.0)
     else:
         np.copyto(target, array)

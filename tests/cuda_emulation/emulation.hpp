@@ -15,6 +15,7 @@
 #include <functional>
 #include <source_location>
 #include <string>
+#include <tuple>
 #include <type_traits>
 
 #define __global__
@@ -53,6 +54,10 @@ inline std::size_t shared_limit() { return is_hopper ? hopper_limit : 99 << 10; 
 // in the source, for what the head of this file lists.
 void run(const char* op, dim3 grid, dim3 block, std::size_t dynamic_shared,
          const std::function<void()>& kernel);
+
+// Runs work of a stream (null: the default one) at once, or keeps it for a graph if the stream
+// captures.
+void submit(void* stream, std::function<void()> work);
 
 void wait_for_block(const Location& where);
 // All threads named in the mask give 8 bytes; afterwards each reads what the others gave.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 
 if TYPE_CHECKING:
-    from voxelgrad.backends.recording import Recorder
+    from voxelgrad.backends.recording import Recording
 
 NAMES = ("cpu", "reference", "dry", "cuda")
 DEVICES = ("cpu", "cuda")
@@ -32,7 +32,7 @@ class _Choice(threading.local):
     """The backend that ``use`` put in force in this thread, if any, and who records its calls."""
 
     forced: Any = None
-    recorder: Recorder | None = None
+    recorder: Recording | None = None
 
 
 _choice = _Choice()
@@ -77,12 +77,14 @@ def move(owner: str, array: Any, device: str) -> Any:
 
     Raises:
         ValueError: If there is no such device.
-        RuntimeError: If it is ``"cuda"`` and that is not available here, and why.
+        RuntimeError: If it is ``"cuda"`` and that is not available here, and why; or if calls are
+            being recorded.
     """
     if device not in DEVICES:
         raise ValueError(f"{owner}: device is {device!r}; choose 'cpu' or 'cuda'")
     if device_of(array) == device:
         return array
+    refuse_while_recording(f"a copy to {device!r}")
     cuda = load("cuda")
     return cuda.from_host(array) if device == "cuda" else cuda.to_host(array)
 
@@ -154,7 +156,7 @@ def use(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def record(recorder: Recorder) -> Iterator[None]:
+def record(recorder: Recording) -> Iterator[None]:
     """Send every array of this thread to ``recorder`` inside the ``with`` block."""
     previous = _choice.forced
     _choice.forced = _choice.recorder = recorder
@@ -169,6 +171,14 @@ def constant(array: NDArray[Any]) -> NDArray[Any]:
     if _choice.recorder is not None:
         _choice.recorder.declare(array)
     return array
+
+
+def constant_beside(array: NDArray[Any], like: Any) -> Any:
+    """Return ``constant(array)`` where ``like`` lies: itself, or a copy on the device."""
+    if not is_on_device(like):
+        return constant(array)
+    recorder = _choice.recorder
+    return load("cuda").from_host(array) if recorder is None else recorder.constant(array)
 
 
 def refuse_while_recording(what: str) -> None:

@@ -6,9 +6,11 @@ cpu backend; the native ones take the address of a stream before their arguments
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -32,6 +34,9 @@ class CudaBackend:
     Args:
         native: The module with the kernels, ``voxelgrad._cuda``.
         cupy: The module of arrays.
+
+    Attributes:
+        graphs: Who holds graphs, with their memory in ``bytes``.
     """
 
     def __init__(self, native: Any, cupy: Any) -> None:
@@ -39,6 +44,7 @@ class CudaBackend:
         self._cupy = cupy
         self._stream = cupy.cuda.get_current_stream
         native._set_allocator(self._allocate)
+        self.graphs: WeakSet[Any] = WeakSet()
         self._faults: Any = None
         self._has_checked = False
 
@@ -99,6 +105,10 @@ class CudaBackend:
         self._raise_fault()
         return host
 
+    def copy(self, array: Any, target: Any) -> None:
+        """Copy an array into another of the same shape and dtype, both C-contiguous."""
+        target.data.copy_from_device_async(array.data, array.nbytes)
+
     def resample_linear(
         self, image: Any, output: Any, matrix: Any, offset: Any, *rest: Any
     ) -> None:
@@ -112,10 +122,54 @@ class CudaBackend:
         self._call("resample_nearest", mask, output, matrix.ravel(), offset, *rest)
 
     def memory_statistics(self) -> dict[str, int]:
-        """Return bytes of cupy's pool: ``in_use`` by arrays, and ``cached`` for later ones."""
+        """Return bytes of device memory.
+
+        Returns:
+            ``in_use`` by arrays of cupy's pool, ``cached`` there for later ones, and what the
+            ``graphs`` of compiled steps hold.
+        """
         pool = self._cupy.get_default_memory_pool()
         used = int(pool.used_bytes())
-        return {"in_use": used, "cached": int(pool.total_bytes()) - used}
+        return {
+            "in_use": used,
+            "cached": int(pool.total_bytes()) - used,
+            "graphs": sum(holder.bytes for holder in self.graphs),
+        }
+
+    def new_pool(self) -> Any:
+        """Return a memory pool for ``capture``."""
+        return self._cupy.cuda.MemoryPool()
+
+    @contextmanager
+    def capture(self, pool: Any) -> Iterator[list[Any]]:
+        """Capture as a graph what is given to the device inside the ``with`` block; nothing runs.
+
+        Args:
+            pool: Where its memory comes from. The graph does not keep it alive; its arrays do.
+
+        Yields:
+            A list that holds the graph afterwards.
+
+        Raises:
+            RuntimeError: If the device cannot capture it, and why.
+        """
+        graphs: list[Any] = []
+        stream = self._cupy.cuda.Stream(non_blocking=True)
+        with self._cupy.cuda.using_allocator(self._keeping(pool)), stream:
+            stream.begin_capture()
+            try:
+                yield graphs
+                graphs.append(stream.end_capture())
+            except BaseException as error:
+                with suppress(RuntimeError):  # that there is nothing to end, or no good end
+                    stream.end_capture()
+                if isinstance(error, RuntimeError) and "StreamCapture" in str(error):
+                    raise RuntimeError(
+                        f"compile: the device cannot capture this step ({error}); it must not wait "
+                        f"for the device nor copy between it and the host: leave that out, or run "
+                        f"this step without compile"
+                    ) from error
+                raise
 
     def device(self) -> CudaDevice:
         """Return the device itself: its clock, its memory, what it is."""
@@ -133,6 +187,14 @@ class CudaBackend:
     def all_finite(self, array: Any) -> bool:
         """Return whether no element is infinite or NaN; waits for them."""
         return not self._square_totals([array])[1]
+
+    def can_report_fault(self, name: str) -> bool:
+        """Return whether the function of this name looks at numbers on the device."""
+        return name in _CHECKING
+
+    def expect_fault(self) -> None:
+        """Look for a fault when a result is next read: a graph runs that can report one."""
+        self._has_checked = True
 
     def offers(self, name: str) -> bool:
         """Return whether there is a function of this name."""
@@ -172,7 +234,7 @@ class CudaBackend:
             if self._faults is None:
                 self._faults = self._cupy.zeros(self._native._fault_bytes, np.uint8)
                 self._native._set_fault_buffer(self._faults.data.ptr)
-            self._has_checked = True
+            self.expect_fault()
             return native(self._stream().ptr, *arguments, **named)
 
         setattr(self, name, call)
@@ -200,13 +262,28 @@ class CudaBackend:
         except self._cupy.cuda.memory.OutOfMemoryError:
             raise self._out_of_memory(f"a workspace of {size:,} bytes") from None
 
+    def _keeping(self, pool: Any) -> Callable[[int], Any]:
+        """Return an allocator of ``pool`` whose arrays keep it alive.
+
+        The memory of a pool that dies is freed, whether arrays still use it or not.
+        """
+        cuda = self._cupy.cuda
+
+        def allocate(size: int) -> Any:
+            pointer = pool.malloc(size)
+            memory = cuda.UnownedMemory(pointer.ptr, size, (pool, pointer), pointer.device.id)
+            return cuda.MemoryPointer(memory, 0)
+
+        return allocate
+
     def _out_of_memory(self, wanted: str) -> MemoryError:
         held = self.memory_statistics()
         free, total = self._cupy.cuda.Device().mem_info
         return MemoryError(
             f"the device has no memory for {wanted}: {held['in_use']:,} bytes are in use by "
-            f"arrays, {held['cached']:,} cached, {free:,} of {total:,} free on the device; use a "
-            f"smaller batch or patch, bfloat16 (autocast), or vg.checkpoint"
+            f"arrays, {held['cached']:,} cached, {held['graphs']:,} held by compiled steps, "
+            f"{free:,} of {total:,} free on the device; use a smaller batch or patch, bfloat16 "
+            f"(autocast), or vg.checkpoint"
         )
 
 

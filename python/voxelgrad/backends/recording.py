@@ -1,7 +1,8 @@
-"""A backend that computes as ``cpu`` does and writes every call into a plan.
+"""Backends that compute as ``cpu`` does and write every call into a plan.
 
 The flat functions are those of the native module. Arrays come from the plan's own memory, where
-one that Python lets go makes room for a later one, as in an eager step.
+one that Python lets go makes room for a later one, as in an eager step. What recorders of other
+devices share with them (`Recording`, `Folding`) stands here too.
 """
 
 from __future__ import annotations
@@ -20,8 +21,56 @@ Array = NDArray[Any]
 _LAYERS = ("conv_forward", "conv_transpose_forward", "linear_forward")
 
 
-class Recorder:
-    """Runs and records native calls; stands where a backend module does.
+class Recording:
+    """What recorders share: they stand where a backend module does and are given its calls."""
+
+    def declare(self, array: Array) -> None:
+        """Let calls use an array that is not the recorder's: a parameter, an input, a constant."""
+        raise NotImplementedError
+
+    def constant(self, array: Array) -> Array:
+        """Return numbers that are the same in every run, where the calls can read them."""
+        self.declare(array)
+        return array
+
+    def knows(self, array: Array) -> bool:
+        """Return whether recorded calls compute ``array``, or it was declared."""
+        raise NotImplementedError
+
+    def leave_unwritten(self, array: Array) -> None:
+        """Hear that nobody writes an array of the recorder's after all: it must not be read."""
+
+    def empty(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
+        """Return an uninitialised array that calls may use."""
+        raise NotImplementedError
+
+    def zeros(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
+        """Return an array that a recorded call fills with zeros."""
+        array = self.empty(shape, dtype)
+        self.call("fill", array, 0.0)
+        return array
+
+    def call(self, name: str, *values: Any) -> int:
+        """Run and record a native function; return the number of the call."""
+        raise NotImplementedError
+
+    def finish(self) -> int:
+        """Record what was held back; return the number of the last call, -1 if there is none."""
+        return -1
+
+    def run(self, draw: Callable[[], int]) -> None:
+        """Repeat the step; ``draw`` gives the seeds, in the order in which they were drawn."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Return a function that runs and records the native function of this name."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return partial(self.call, name)
+
+
+class Recorder(Recording):
+    """Runs native calls of the CPU and records them in a plan.
 
     Attributes:
         plan: What was recorded.
@@ -36,15 +85,13 @@ class Recorder:
         """Let calls use an array that is not the plan's: a parameter, an input, a constant."""
         self.plan.declare(array)
 
+    def knows(self, array: Array) -> bool:
+        """Return whether recorded calls have written ``array``."""
+        return self.plan.knows(array)
+
     def empty(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
         """Return an uninitialised array in the plan's memory."""
         return self.plan.empty(shape, np.dtype(dtype))
-
-    def zeros(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
-        """Return an array that a recorded call fills with zeros."""
-        array = self.empty(shape, dtype)
-        self.call("fill", array, 0.0)
-        return array
 
     def dropout(self, input: Array, output: Array, p: float, seed: int) -> None:
         """Record a dropout; its seed is drawn again before every run."""
@@ -54,19 +101,17 @@ class Recorder:
         """Run and record a native function; return the number of the call."""
         return self.plan.call(name, *values)
 
-    def finish(self) -> int:
-        """Record what was held back; return the number of the last call, -1 if there is none."""
-        return -1
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        """Return a function that runs and records the native function of this name."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return partial(self.call, name)
+    def run(self, draw: Callable[[], int]) -> None:
+        """Repeat the step; ``draw`` gives the seeds, in the order in which they were drawn."""
+        for calls in self.seeds.values():
+            seed = draw()
+            for call in calls:
+                self.plan.set(call, 3, seed)
+        self.plan.run()
 
 
-class FoldingRecorder(Recorder):
-    """A recorder that lets convolutions and linear layers do what follows them.
+class Folding(Recording):
+    """Mixed into a recorder, lets convolutions and linear layers do what follows them.
 
     Such a layer is held back until the next call. If that is a batch norm with constant statistics
     of its output, weight and bias are folded, in every run anew; a relu or leaky_relu is applied as
@@ -74,8 +119,8 @@ class FoldingRecorder(Recorder):
     output is never written, so recording fails if somebody else reads it.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
         self._layer: _Layer | None = None
         self._statistics: tuple[Any, ...] | None = None
         self._folded: list[Array] = []
@@ -92,6 +137,7 @@ class FoldingRecorder(Recorder):
             if name == "activation_forward" and not self._statistics:
                 slope = _slope(*values)
                 if slope is not None and values[1] is layer.output:
+                    self.leave_unwritten(layer.output)
                     layer.output, layer.slope = values[2], slope
                     return self.finish()
         self.finish()
@@ -132,9 +178,15 @@ class FoldingRecorder(Recorder):
         self._folded += [weight, bias]
         norm = (norm_weight, norm_bias, running_mean, running_var)
         super().call("batch_norm_fold", layer.weight, layer.bias, *norm, weight, bias, eps)
+        for array in (layer.output, mean, invstd):
+            self.leave_unwritten(array)
         layer.weight, layer.bias, layer.output = weight, bias, output
         layer.slope = {"identity": 1.0, "relu": 0.0}.get(activation, alpha)
         return -1
+
+
+class FoldingRecorder(Folding, Recorder):
+    """A recorder of the CPU's calls that folds."""
 
 
 class _Layer:

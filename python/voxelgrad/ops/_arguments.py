@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from voxelgrad.backends import constant, device_of, is_on_device, move
+from voxelgrad.backends import constant_beside, device_of, is_on_device, move
 from voxelgrad.tensor import Array, Tensor
 
 Shape = tuple[int, ...]
@@ -199,7 +199,5 @@ def as_class_weight(op: str, class_weight: Any, logits: Array) -> Array | None:
         raise ValueError(
             f"{op}: class_weight is {weights.tolist()}; weights must be finite and 0 or greater"
         )
-    if is_on_device(logits):
-        moved: Array = move(op, weights, "cuda")
-        return moved
-    return constant(weights)
+    beside: Array = constant_beside(weights, logits)
+    return beside
