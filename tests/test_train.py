@@ -50,7 +50,7 @@ class Small(nn.Module):
 
 def make_learner(callbacks: Any = (), **options: Any) -> train.Learner:
     vg.manual_seed(5)
-    model = Small()
+    model = Small().to(options.pop("device", "cpu"))
     optimizer = optim.Adam(model.parameters(), lr=options.pop("lr", 0.01))
     settings: dict[str, Any] = {
         "schedule": optim.CosineLR(optimizer, total_steps=20),

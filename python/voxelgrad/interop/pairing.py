@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import nn
+from voxelgrad.backends import copy_into
 from voxelgrad.interop.report import Report
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -145,7 +146,7 @@ def fill(
     for place in places:
         if place.name in report.fitted:
             turned = place.store(offered[report.fitted[place.name]])
-            np.copyto(place.array, turned, casting="same_kind")
+            copy_into(place.array, turned)
     return report
 
 

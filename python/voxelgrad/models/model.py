@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from voxelgrad import ops
 from voxelgrad.grad_mode import no_grad
-from voxelgrad.nn.module import Module
+from voxelgrad.nn.module import Module, device_of
 from voxelgrad.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -43,16 +43,19 @@ class Model(Module):
         """Return class probabilities, in evaluation mode and without recording gradients.
 
         Args:
-            input: Tensor or array, (N, *spatial, in_channels).
+            input: Tensor or array, (N, *spatial, in_channels). An array is copied to the model's
+                device, a tensor has to lie there.
 
         Returns:
-            Softmax over the last axis, (N, ..., K); for a model with one output its sigmoid.
+            Softmax over the last axis, (N, ..., K), as a numpy array; for a model with one output
+            its sigmoid.
         """
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             with no_grad():
-                logits = self(input if isinstance(input, Tensor) else Tensor(input))
+                given = input if isinstance(input, Tensor) else Tensor(input).to(device_of(self))
+                logits = self(given)
                 scores = ops.sigmoid(logits) if logits.shape[-1] == 1 else ops.softmax(logits)
         finally:
             for module, mode in modes.items():

@@ -108,6 +108,7 @@ def summary(model: Module, input_shape: tuple[int, ...]) -> Summary:
 def _dry_run(model: Module, record: Any) -> Iterator[None]:
     """Watch all layers of a model in evaluation mode, with a backend that computes nothing."""
     modes = {module: module.training for module in model.modules()}
+    on_device = _stand_ins(model)
     watched = [m for m in modes if _owns_parameters(m) or not any(m.children())]
     removals = [module.register_forward_hook(record) for module in watched]
     model.eval()
@@ -119,6 +120,19 @@ def _dry_run(model: Module, record: Any) -> Iterator[None]:
             remove()
         for module, mode in modes.items():
             module.training = mode
+        for owner, name, array in on_device:
+            setattr(owner, name, array)
+
+
+def _stand_ins(model: Module) -> list[tuple[Any, str, Any]]:
+    """Put arrays of the dry backend in the place of a device's; return (owner, name, array)."""
+    empty = backends.load("dry").empty
+    places: list[tuple[Any, str, Any]] = [(p, "data", p.data) for p in model.parameters()]
+    places += [(m, name, getattr(m, name)) for m in model.modules() for name in m._buffer_names]
+    moved = [place for place in places if backends.is_on_device(place[2])]
+    for owner, name, array in moved:
+        setattr(owner, name, empty(array.shape, array.dtype))
+    return moved
 
 
 def _owns_parameters(module: Module) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from voxelgrad import backends
 from voxelgrad.backends import copy_into, move
 from voxelgrad.nn.parameter import Parameter
 from voxelgrad.tensor import Tensor
@@ -270,6 +272,12 @@ class Module:
             array = getattr(self, name)
             if np.issubdtype(array.dtype, np.floating):
                 setattr(self, name, array.astype(dtype))
+
+
+def device_of(module: Module) -> str:
+    """Return where a module computes: where its first parameter or buffer lies, else "cpu"."""
+    arrays = chain((parameter.data for parameter in module.parameters()), module.buffers())
+    return next((backends.device_of(array) for array in arrays), "cpu")
 
 
 def _walk(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import ops
+from voxelgrad.backends import move
 from voxelgrad.data import ArrayDataset, Batch, DataLoader, Dataset
 from voxelgrad.grad_mode import no_grad
 from voxelgrad.nn import Module
+from voxelgrad.nn.module import device_of
 from voxelgrad.precision import autocast
 from voxelgrad.tensor import Tensor
 from voxelgrad.train.metrics import Metric
@@ -69,6 +71,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield a prediction for each image, in the order of the data.
 
+    Images are copied to the model's device, probabilities back from there.
+
     Args:
         model: Gives logits (N, *spatial, K), or (N, K) for a classifier; one logit (K = 1) means
             the second of two classes.
@@ -96,6 +100,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return the figures over all of ``data``: ``loss`` (mean over images) and one for each metric.
 
+    Images, and labels for the loss, are copied to the model's device; metrics are computed on the
+    CPU.
+
     Args:
         model: As for ``predict``; it is put into evaluation mode meanwhile.
         data: A loader or a dataset with labels.
@@ -115,7 +122,7 @@ def evaluate(
         logits = _logits(model, batch.image, precision)
         if loss is not None:
             with no_grad():
-                total += loss(logits, labels).item() * len(batch)
+                total += loss(logits, move("evaluate", labels, logits.device)).item() * len(batch)
             count += len(batch)
         _update(metrics, logits, labels, batch.cases)
     figures: dict[str, Any] = {} if loss is None else {"loss": total / count}
@@ -155,8 +162,11 @@ class Padded(Module):
 
 
 def logits_of(model: Module, images: NDArray[np.float32], precision: str = "float32") -> Tensor:
-    """Return the logits, float32, of images (N, *spatial, C) of any size; see `Padded`."""
-    return Padded(model, precision)(Tensor(images))
+    """Return the logits, float32, of images (N, *spatial, C) of any size; see `Padded`.
+
+    They lie on the model's device.
+    """
+    return Padded(model, precision)(Tensor(images).to(device_of(model)))
 
 
 def labels_of(batch: Batch, owner: str) -> NDArray[np.int64]:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from voxelgrad import random
+from voxelgrad.backends import move
 from voxelgrad.compiled import CompiledTraining
 from voxelgrad.data import Batch, DataLoader, Dataset
 from voxelgrad.dtypes import as_dtype
 from voxelgrad.files import MALFORMED, one_line
 from voxelgrad.nn import Module
+from voxelgrad.nn.module import device_of
 from voxelgrad.optim import Optimizer, Schedule, clip_grad_norm
 from voxelgrad.train import inference
 from voxelgrad.train.callbacks import Callback
@@ -36,11 +38,14 @@ class Learner:
     loader and ``voxelgrad.manual_seed``: repeating it, or stopping and resuming it anywhere, ends
     in the same bits.
 
+    Batches are copied to the device of the model's parameters; predictions, metrics and checkpoints
+    are numpy arrays on the CPU. A checkpoint can be resumed on another device than it was saved on.
+
     Args:
         model: Gives logits (N, *spatial, K), or (N, K) for a classifier.
         train_data: A loader, or a dataset that is then shuffled.
-        loss: Called with logits and labels; returns a scalar tensor.
-        optimizer: Over the model's parameters.
+        loss: Called with logits and labels, both on the model's device; returns a scalar tensor.
+        optimizer: Over the model's parameters, made after ``model.to(device)``.
         metrics: Measured on ``validation`` after each epoch, and by ``evaluate``.
         callbacks: What happens around the loop.
         validation: A loader or dataset; never trained on.
@@ -211,10 +216,10 @@ class Learner:
         Raises:
             NonFiniteError: Naming the first that is not.
         """
-        arrays = [(name, parameter.numpy()) for name, parameter in self.model.named_parameters()]
+        arrays = [(name, parameter.data) for name, parameter in self.model.named_parameters()]
         arrays += list(self.model.named_buffers())
         for name, array in arrays:
-            if not np.isfinite(array).all():
+            if not np.isfinite(move("check_weights", array, "cpu")).all():
                 raise NonFiniteError(
                     f"training stopped after step {self.step}: {name} is no longer finite; "
                     f"{self._advice()}"
@@ -239,9 +244,10 @@ class Learner:
             raise KeyboardInterrupt
 
     def _train_step(self, batch: Batch) -> None:
-        labels = inference.labels_of(batch, "Learner.fit")
+        owner, device = "Learner.fit", device_of(self.model)
+        labels = move(owner, inference.labels_of(batch, owner), device)
         if self._compiled is not None:
-            self.last_loss = self._compiled(batch.image, labels)
+            self.last_loss = self._compiled(move(owner, batch.image, device), labels)
             self._check_loss(batch)
         else:
             self.optimizer.zero_grad()

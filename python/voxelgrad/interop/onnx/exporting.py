@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from voxelgrad.autograd import Function
 from voxelgrad.files import write_atomically
 from voxelgrad.grad_mode import no_grad, observe
-from voxelgrad.nn.module import Module
+from voxelgrad.nn.module import Module, device_of
 from voxelgrad.tensor import Tensor
 
 OLDEST, NEWEST = 17, 26
@@ -46,12 +46,17 @@ def export(
             fixed (a flattened image before a linear layer, a crop) stays fixed.
 
     Raises:
-        ValueError: If the module does not take this shape, uses an op that ONNX cannot express, or
-            the file cannot be written.
+        ValueError: If the module lies on a CUDA device, does not take this shape, uses an op that
+            ONNX cannot express, or the file cannot be written.
         ImportError: If the onnx package is missing.
     """
     if not isinstance(opset, int) or not OLDEST <= opset <= NEWEST:
         raise ValueError(f"export: opset is {opset!r}; choose {OLDEST} to {NEWEST}")
+    if device_of(model) != "cpu":
+        raise ValueError(
+            f"export: the model is on {device_of(model)!r}; its ops are watched on the CPU, so "
+            f'move it with model.to("cpu")'
+        )
     shapes = _shapes(input_shape)
     try:
         from voxelgrad.interop.onnx.exporters import write_graph

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxelgrad import nn
+from voxelgrad.backends import move
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout
 from voxelgrad.interop.pairing import arrays_of, misfit
 from voxelgrad.nn.conv import Convolution, TransposedConvolution
@@ -43,11 +44,12 @@ class Slot:
     needs_image: bool = False
 
     def to_torch(self) -> NDArray[Any]:
-        """Return the array in PyTorch's layout."""
+        """Return the array in PyTorch's layout, on the CPU."""
+        array = move("to_torch", self.array, "cpu")
         if self.image:
             channels, *spatial = self.image
-            return _reordered(self.array, (*spatial, channels), -1, 1)
-        return self.layout.restore(self.array)  # type: ignore[no-any-return]
+            return _reordered(array, (*spatial, channels), -1, 1)
+        return self.layout.restore(array)  # type: ignore[no-any-return]
 
     def store(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array that has PyTorch's layout in voxelgrad's."""
