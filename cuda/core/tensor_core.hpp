@@ -12,13 +12,13 @@
 
 namespace voxelgrad::cuda {
 
-// Begins to copy 16 bytes into shared memory; zeros where `from` is null.
+// Begins to copy 16 bytes into shared memory; zeros where `from` is null. Nobody reads there before
+// the wait, which is where the compiler is told that memory changes.
 __device__ inline void copy_later(void* shared, const void* from) {
     const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
     const int bytes = from ? 16 : 0;  // to be read; the rest is zeros
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to),
-                 "l"(__cvta_generic_to_global(from)), "r"(bytes)
-                 : "memory");
+                 "l"(__cvta_generic_to_global(from)), "r"(bytes));
 }
 
 // What was begun since the last call is a batch.

@@ -37,6 +37,7 @@ __device__ inline float finished(const ConvEpilogue& epilogue, float sum, std::i
 template <class T, bool inner, class W = float>
 struct ImagePass {
     static constexpr bool a_along_steps = true, b_along_steps = inner;
+    static constexpr int stored = full_width<T>;  // columns that are stored as one
 
     Gather gather;
     const T* source;
@@ -110,16 +111,23 @@ struct ImagePass {
         return step.weight < 0 || column < 0 ? nullptr : weight + step.weight + column;
     }
 
-    // `count` neighbouring columns of row i, the first of which is j; `width`: how many fill a
+    // Where row i is stored; null: nowhere.
+    __device__ T* target_of(const Part& part, std::int64_t i) const {
+        return i < part.rows ? target + gather.target(part.phase, i) : nullptr;
+    }
+    // `count` neighbouring columns of a row, the first of which is j; `width`: how many fill a
     // pack.
     template <int width, int count>
-    __device__ void store(const Part& part, std::int64_t i, int j,
-                          const float (&values)[count]) const {
-        if (i >= part.rows) return;
-        T* const pixel = target + gather.target(part.phase, i);
+    __device__ void store(const Part& part, T* pixel, int j, const float (&values)[count]) const {
+        if (!pixel) return;
         VOXELGRAD_UNROLL
         for (int c = 0; c < count; c += width)
             if (j + c < target_channels) store_pack<width>(pixel, part.target + j + c, values + c);
+    }
+    template <int width, int count>
+    __device__ void store(const Part& part, std::int64_t i, int j,
+                          const float (&values)[count]) const {
+        store<width>(part, target_of(part, i), j, values);
     }
     // `channel` of all groups.
     template <int width>
@@ -136,6 +144,7 @@ struct ImagePass {
 template <class T>
 struct WeightPass {
     static constexpr bool a_along_steps = false, b_along_steps = false;
+    static constexpr int stored = 1;
 
     Gather gather;  // coarse from fine
     const T *fine, *coarse;
@@ -210,17 +219,23 @@ struct WeightPass {
         return gather.read(fine, step.place, column);
     }
 
+    __device__ float* target_of(const Part& part, std::int64_t i) const {
+        return i < coarse_channels ? output + part.output + i * order.n : nullptr;
+    }
     template <int, int count>
-    __device__ void store(const Part& part, std::int64_t i, int j,
-                          const float (&values)[count]) const {
-        if (i >= coarse_channels) return;
-        float* const row = output + part.output + i * order.n;
+    __device__ void store(const Part& part, float* row, int j, const float (&values)[count]) const {
+        if (!row) return;
         VOXELGRAD_UNROLL
         for (int c = 0; c < count; ++c) {
             int channel = j + c;
             const int tap = by_fine_channels.split(channel);
             if (tap < part.phase.taps()) row[tap * order.tap + channel * order.k] = values[c];
         }
+    }
+    template <int width, int count>
+    __device__ void store(const Part& part, std::int64_t i, int j,
+                          const float (&values)[count]) const {
+        store<width>(part, target_of(part, i), j, values);
     }
 };
 

@@ -13,6 +13,7 @@ namespace voxelgrad::cuda {
 template <class A, class B, class C, bool a_along_steps_, bool b_along_steps_>
 struct StackPass {
     static constexpr bool a_along_steps = a_along_steps_, b_along_steps = b_along_steps_;
+    static constexpr int stored = full_width<C>;  // columns that are stored as one
 
     StackedProduct all;
     const A* left;
@@ -64,11 +65,12 @@ struct StackPass {
                                       : right + column + step * (b_along_steps ? 1 : all.columns);
     }
 
+    __device__ C* target_of(const Part& part, std::int64_t i) const {
+        return i < all.rows ? result + part.result + i * all.columns : nullptr;
+    }
     template <int width, int count>
-    __device__ void store(const Part& part, std::int64_t i, int j,
-                          const float (&values)[count]) const {
-        if (i >= all.rows) return;
-        C* const row = result + part.result + i * all.columns;
+    __device__ void store(const Part&, C* row, int j, const float (&values)[count]) const {
+        if (!row) return;
         VOXELGRAD_UNROLL
         for (int c = 0; c < count; c += width) {
             if (j + c >= all.columns) continue;
@@ -77,6 +79,11 @@ struct StackPass {
             for (int w = 0; w < width; ++w) pack.value[w] = rounded_to<C>(values[c + w]);
             *reinterpret_cast<Pack<C, width>*>(row + j + c) = pack;
         }
+    }
+    template <int width, int count>
+    __device__ void store(const Part& part, std::int64_t i, int j,
+                          const float (&values)[count]) const {
+        store<width>(part, target_of(part, i), j, values);
     }
 };
 

@@ -6,6 +6,7 @@
 // there as in global memory: runs of 16 bytes, along the steps or across them.
 #pragma once
 
+#include "cuda/core/groups.hpp"
 #include "cuda/core/tensor_core.hpp"
 #include "cuda/ops/gemm.cuh"
 
@@ -97,19 +98,48 @@ struct MmaFeed : GemmLanes<Tile, Pass, Tile::width> {
     }
 };
 
+// Turns a 4 x 4 matrix of pairs, of which each of four lanes holds a row.
+__device__ inline void turn_pairs(float (&pair)[4][2]) {
+    VOXELGRAD_UNROLL
+    for (int bit = 1; bit < 4; bit *= 2) VOXELGRAD_UNROLL
+    for (int low = 0; low < 4; ++low) VOXELGRAD_UNROLL
+    for (int i = 0; i < 2; ++i) {
+        if (low & bit) continue;
+        float &a = pair[low][i], &b = pair[low | bit][i];
+        const bool is_upper = threadIdx.x & bit;
+        const float other = __shfl_xor_sync(whole_warp, is_upper ? a : b, bit);
+        a = is_upper ? other : a;
+        b = is_upper ? b : other;
+    }
+}
+
 // Stores 16 rows of C of which a warp holds blocks of 16 x 8, four elements of each a thread: two
-// neighbours of row lane / 4, then of the eighth row after it.
+// neighbours of row lane / 4, then of the eighth row after it. Where packs are stored, the four
+// lanes of a row swap what they hold of four blocks, so that each has a row of one.
 template <int blocks, class Pass>
 __device__ void store_blocks(const Pass& pass, const typename Pass::Part& part, std::int64_t row,
                              int column, const float (&value)[blocks][4]) {
-    const int lane = threadIdx.x % 32;
-    row += lane / 4;
-    column += lane % 4 * 2;
+    static_assert(blocks % 4 == 0);
+    const int lane = threadIdx.x % 32, own = lane % 4;
     VOXELGRAD_UNROLL
-    for (int half = 0; half < 2; ++half) VOXELGRAD_UNROLL
-    for (int j = 0; j < blocks; ++j) {
-        const float pair[2] = {value[j][half * 2], value[j][half * 2 + 1]};
-        pass.template store<2>(part, row + half * 8, column + j * 8, pair);
+    for (int half = 0; half < 2; ++half) {
+        auto* const target = pass.target_of(part, row + lane / 4 + half * 8);
+        VOXELGRAD_UNROLL
+        for (int j = 0; j < blocks; j += 4) {
+            float pair[4][2];
+            VOXELGRAD_UNROLL
+            for (int i = 0; i < 8; ++i) pair[i / 2][i % 2] = value[j + i / 2][half * 2 + i % 2];
+            if constexpr (Pass::stored > 1) {
+                turn_pairs(pair);
+                const float all[8] = {pair[0][0], pair[0][1], pair[1][0], pair[1][1],
+                                      pair[2][0], pair[2][1], pair[3][0], pair[3][1]};
+                pass.template store<Pass::stored>(part, target, column + (j + own) * 8, all);
+            } else {
+                VOXELGRAD_UNROLL
+                for (int i = 0; i < 4; ++i)
+                    pass.template store<1>(part, target, column + (j + i) * 8 + own * 2, pair[i]);
+            }
+        }
     }
 }
 

@@ -42,14 +42,16 @@ struct WgmmaOperand {
     }
     __device__ bf16* at(int lane, int step) { return value + place(lane, step); }
 
-    // Of what begins at a lane, a multiple of 64, and a step, one of 16.
-    __device__ std::uint64_t descriptor(int lane, int step) const {
-        constexpr unsigned eight_lines = 8 * operand_line * sizeof(bf16);
-        constexpr unsigned next_lines =
-            along_steps ? 16 : wgmma_depth * operand_line * sizeof(bf16);
-        const int first = along_steps ? lane * operand_line + step : place(lane, step);
-        return operand_descriptor(shared_address(value + first), next_lines, eight_lines);
+    // Of the first product's steps, from a lane on that is a multiple of 32, or of 64 where lines
+    // run across the steps.
+    __device__ std::uint64_t descriptor(int lane) const {
+        constexpr unsigned line = operand_line * sizeof(bf16);
+        constexpr unsigned next_lines = along_steps ? 16 : wgmma_depth * line;
+        return operand_descriptor(shared_address(value + place(lane, 0)), next_lines, 8 * line);
     }
+    // What has to be added to it for those of the next product: a part of a line, or whole lines.
+    static constexpr unsigned next_product =
+        wgmma_steps * (along_steps ? 1 : operand_line) * sizeof(bf16) / 16;
 };
 
 template <class Tile, class Pass, bool b_along_steps>
@@ -117,13 +119,17 @@ struct WgmmaTotals {
 
     template <bool a_across, bool b_across>
     __device__ void begin_to_add(const Slice& slice) {
+        const std::uint64_t a = slice.a.descriptor(first_row());
+        std::uint64_t b[Tile::products];
+        VOXELGRAD_UNROLL
+        for (int p = 0; p < Tile::products; ++p)
+            b[p] = slice.b.descriptor(first_column() + p * Tile::product_columns);
         begin_products();
         VOXELGRAD_UNROLL
-        for (int step = 0; step < wgmma_depth; step += wgmma_steps) VOXELGRAD_UNROLL
+        for (unsigned i = 0; i < wgmma_depth / wgmma_steps; ++i) VOXELGRAD_UNROLL
         for (int p = 0; p < Tile::products; ++p)
-            multiply_add_later<a_across, b_across>(
-                value[p], slice.a.descriptor(first_row(), step),
-                slice.b.descriptor(first_column() + p * Tile::product_columns, step));
+            multiply_add_later<a_across, b_across>(value[p], a + i * slice.a.next_product,
+                                                   b[p] + i * slice.b.next_product);
         end_products();
     }
 
