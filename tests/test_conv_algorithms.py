@@ -33,7 +33,14 @@ WINOGRAD_CASES = [
 ]
 
 
-CASES = [case for case in CONV_CASES if case.op != "linear"]
+# Few channels on both sides: vectors over pixels, whole ones and the rest of a row.
+FEW_CHANNELS = [
+    conv_case("conv", (3, 9, 37), (1, 6), (5, 5), padding=2),
+    conv_case("conv", (1, 21, 70), (3, 7), (3, 3), stride=2),
+    conv_case("conv", (2, 5, 6, 19), (8, 1), (3, 2, 3), dilation=(1, 2, 2), padding=1),
+    conv_case("conv_transpose", (2, 5, 33), (2, 8), (3, 4), stride=2, padding=1),
+]
+CASES = [*(case for case in CONV_CASES if case.op != "linear"), *FEW_CHANNELS]
 
 
 @pytest.mark.parametrize("isa", VECTOR)

@@ -95,8 +95,84 @@ void row(const ConvRow& row) {
     rows[row.output_channels - 1](row);
 }
 
+void turn(const float* pixels, std::int64_t count, int channels, float* planes,
+          std::int64_t pitch) {
+    if (channels == 1) {
+        std::memcpy(planes, pixels, static_cast<std::size_t>(count) * sizeof(float));
+    } else if (count >= lanes && turns_in_registers(channels)) {
+        for (std::int64_t i = 0; i < count; i += lanes) {
+            const std::int64_t at =
+                least(i, count - lanes);  // the last one overlaps the one before
+            turn_to_columns(channels, pixels + at * channels, planes + at, pitch);
+        }
+    } else {
+        for (std::int64_t i = 0; i < count; ++i)
+            for (int k = 0; k < channels; ++k) planes[k * pitch + i] = pixels[i * channels + k];
+    }
+}
+
+// Some taps of all rows: a vector of each tap's pixels times one of each channel's.
+template <int channels, int taps>
+[[gnu::noinline]] void add_taps(const PlanarProducts& p, int first) {
+    Vec sums[taps][channels];
+    float* const totals = p.sums + first * channels * lanes;
+#pragma GCC unroll 8
+    for (int t = 0; t < taps; ++t)
+#pragma GCC unroll 8
+        for (int k = 0; k < channels; ++k) sums[t][k] = load(totals + (t * channels + k) * lanes);
+    const float* plane = p.planes;
+    for (std::int64_t row = 0; row < p.rows; ++row, plane += channels * p.row_size) {
+        const float* const source = p.strip + p.row_offset[row];
+        for_each_vector(p.pixels, [&](std::int64_t i, int n) {
+            Vec x[taps];
+#pragma GCC unroll 8
+            for (int t = 0; t < taps; ++t)
+                x[t] = load_some(source + p.tap_offset[first + t] + i, n);
+#pragma GCC unroll 8
+            for (int k = 0; k < channels; ++k) {
+                const Vec y = load_some(plane + k * p.row_size + i, n);
+#pragma GCC unroll 8
+                for (int t = 0; t < taps; ++t) sums[t][k] += x[t] * y;
+            }
+        });
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < taps; ++t)
+#pragma GCC unroll 8
+        for (int k = 0; k < channels; ++k) store(totals + (t * channels + k) * lanes, sums[t][k]);
+}
+
+template <int channels, int taps = vectors_for(channels)>
+[[gnu::always_inline]] inline void add_taps_of(int count, const PlanarProducts& p, int first) {
+    if constexpr (taps > 1)
+        if (count < taps) return add_taps_of<channels, taps - 1>(count, p, first);
+    add_taps<channels, taps>(p, first);
+}
+
+// Cuts the taps into equal parts, so that none is left with few.
+template <int channels>
+void add_channels(const PlanarProducts& p) {
+    constexpr int most = vectors_for(channels);
+    const int parts = (p.taps + most - 1) / most;
+    for (int part = 0; part < parts; ++part) {
+        const int first = part * p.taps / parts;
+        add_taps_of<channels>((part + 1) * p.taps / parts - first, p, first);
+    }
+}
+
+void add_products(const PlanarProducts& p) {
+    constexpr void (*adders[])(const PlanarProducts&) = {
+        add_channels<1>, add_channels<2>, add_channels<3>, add_channels<4>,
+        add_channels<5>, add_channels<6>, add_channels<7>, add_channels<8>};
+    adders[p.channels - 1](p);
+}
+
+void sum_lanes(const float* vectors, std::int64_t count, float* totals) {
+    for (std::int64_t i = 0; i < count; ++i) totals[i] = sum(load(vectors + i * lanes));
+}
+
 }  // namespace
 
-extern const ConvPlanarKernels conv_planar = {row};
+extern const ConvPlanarKernels conv_planar = {lanes, row, turn, add_products, sum_lanes};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -219,6 +219,8 @@ void combine(const Plan& plan, const float* partial, std::int64_t at, float* gra
 
 void conv_direct_weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
                                  float* grad_weight) {
+    if (conv_planar_weight_serves(g))
+        return conv_planar_weight_gradient(g, fine, coarse, grad_weight);
     const Plan plan = make_plan(g, fine, coarse);
     if (misses_taps(plan)) std::fill_n(grad_weight, g.weight_size(), 0.0f);
     Workspace<float> partial(plan.chunks * plan.gradient_size());

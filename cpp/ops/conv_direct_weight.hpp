@@ -8,4 +8,9 @@ namespace voxelgrad {
 void conv_direct_weight_gradient(const ConvGeometry& geometry, const float* fine,
                                  const float* coarse, float* grad_weight);
 
+// The same for few channels on both sides.
+bool conv_planar_weight_serves(const ConvGeometry& geometry);
+void conv_planar_weight_gradient(const ConvGeometry& geometry, const float* fine,
+                                 const float* coarse, float* grad_weight);
+
 }  // namespace voxelgrad

@@ -42,8 +42,12 @@ void copy_columns(const StripLayout& layout, const StripSource& source, const fl
                                        source.channels);
             return;
         case StripOrder::planes:
-            transpose_kernels<float>().matrix(from, step, strip, layout.block_stride,
-                                              source.channels, count, false);
+            if (step == source.channels && step <= planar_channels)
+                conv_planar_kernels().turn(from, count, static_cast<int>(step), strip,
+                                           layout.block_stride);
+            else
+                transpose_kernels<float>().matrix(from, step, strip, layout.block_stride,
+                                                  source.channels, count, false);
             return;
         case StripOrder::pixels:
             if (step == source.channels)
