@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import voxelgrad as vg
 from bf16_runs import BF16, convolution_bounds, rounded_problem
 from bounds import majorant, monomial
 from comparison import assert_within
 from conv_cases import conv_case
 from cuda_device import IS_REAL, backend, channels_in_eights, evaluate_on_device, products_by
-from op_case import OpCase
+from op_case import Arg, OpCase
 from op_cases import CONV_CASES
 from op_runs import Problem, problem_of, solve
 
@@ -104,6 +105,45 @@ def test_small_integers_are_exact_on_tensor_cores(case: OpCase, products: str) -
     for i, (result, exact) in enumerate(zip(results, problem.expected, strict=True)):
         stored = exact.astype(BF16) if i < 2 else exact  # images are rounded, parameters are not
         np.testing.assert_array_equal(result, stored.astype(np.float32))
+
+
+@on_tensor_cores
+@pytest.mark.parametrize("sizes", [(8, 16, 24), (72, 136, 88)], ids=str)
+def test_stacks_of_small_integers_are_exact_on_tensor_cores(
+    sizes: tuple[int, int, int], products: str
+) -> None:
+    rows, inner, columns = sizes
+    case = OpCase("matmul", (Arg((3, rows, inner)), Arg((3, inner, columns))))
+    rng = np.random.default_rng(0)
+    problem = solve(
+        case, [rng.integers(-2, 3, arg.shape).astype(float) for arg in case.args if arg]
+    )
+    with products_by(products):
+        arrays = [None if a is None else a.astype(BF16) for a in problem.arrays]
+        results = evaluate_on_device(case, arrays, problem.grad.astype(BF16))
+    for result, exact in zip(results, problem.expected, strict=True):
+        np.testing.assert_array_equal(result, exact.astype(BF16))
+
+
+def test_a_stack_is_one_call_for_each_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda, calls = backend(), []
+
+    def watch(name: str) -> None:
+        native = getattr(cuda, name)
+
+        def call(*arguments: Any) -> None:
+            calls.append(name)
+            native(*arguments)
+
+        monkeypatch.setattr(cuda, name, call)
+
+    for product in ("matmul", "linear"):
+        for name in ("forward", "backward_a", "backward_b", "backward_data", "backward_weight"):
+            if cuda.offers(f"{product}_{name}"):
+                watch(f"{product}_{name}")
+    a, b = (vg.Tensor(cuda.zeros((5, 3, 3)), requires_grad=True) for _ in range(2))
+    vg.ops.matmul(a, b).backward(cuda.zeros((5, 3, 3)))
+    assert calls == ["matmul_forward", "matmul_backward_a", "matmul_backward_b"]
 
 
 def test_the_largest_tile_of_warpgroups_is_exact() -> None:

@@ -100,7 +100,7 @@ void weight_product(const char* op, Stream stream, const ConvGeometry& g,
     const bool aligned = all_aligned(pass.fine, pass.coarse);
     if constexpr (std::is_same_v<T, bf16>)
         if (channels_in(8, g) && aligned)
-            return uses_wgmma(op) ? wgmma(op, stream, pass) : mma<bf16>(op, stream, pass);
+            return uses_wgmma(op) ? gathered_wgmma(op, stream, pass) : mma<bf16>(op, stream, pass);
     const bool whole = channels_in(4, g) && aligned;
     if constexpr (std::is_same_v<T, float>)
         if (tf32_allowed && whole) return mma<float>(op, stream, pass);

@@ -7,9 +7,9 @@
 
 namespace voxelgrad::cuda {
 
-// A pass for gemm.cuh and mma.cuh: C (rows, columns) = A B for every pair of a stack. An operand
-// lies as (lanes, steps) if along_steps, else as (steps, lanes); its lanes are rows or columns of
-// C.
+// A pass for gemm.cuh, mma.cuh and wgmma.cuh: C (rows, columns) = A B for every pair of a stack. An
+// operand lies as (lanes, steps) if along_steps, else as (steps, lanes); its lanes are rows or
+// columns of C.
 template <class A, class B, class C, bool a_along_steps_, bool b_along_steps_>
 struct StackPass {
     static constexpr bool a_along_steps = a_along_steps_, b_along_steps = b_along_steps_;
@@ -94,7 +94,8 @@ void multiply_stacks(const char* op, Stream stream,
           " columns are too many; CUDA kernels take up to ", INT_MAX);
     const bool aligned = all_aligned(pass.left, pass.right, pass.result);
     if constexpr (std::is_same_v<A, bf16> && std::is_same_v<B, bf16>)
-        if (pass.comes_in(8) && aligned) return mma<bf16>(op, stream, pass);
+        if (pass.comes_in(8) && aligned)
+            return uses_wgmma(op) ? gathered_wgmma(op, stream, pass) : mma<bf16>(op, stream, pass);
     const bool whole = pass.comes_in(4) && aligned;
     if constexpr (std::is_same_v<A, float> && std::is_same_v<B, float>)
         if (tf32_allowed && whole) return mma<float>(op, stream, pass);

@@ -251,8 +251,10 @@ void wgmma(const char* op, Stream stream, const ImagePass<bf16, inner>& pass) {
     tiled_wgmma<WgmmaTile<128, 256>>(op, stream, pass);
 }
 
-inline void wgmma(const char* op, Stream stream, const WeightPass<bf16>& pass) {
-    const NoWeightTiles<WeightPass<bf16>> none;
+// Of a pass whose operands are both gathered.
+template <class Pass>
+void gathered_wgmma(const char* op, Stream stream, const Pass& pass) {
+    const NoWeightTiles<Pass> none;
     if (pass.most_rows() <= 64) return launch_wgmma<WgmmaTile<64, 128>>(op, stream, pass, none);
     if (pass.columns() <= 64) return launch_wgmma<WgmmaTile<128, 64>>(op, stream, pass, none);
     launch_wgmma<WgmmaTile<128, 128>>(op, stream, pass, none);
