@@ -29,9 +29,14 @@ if(cuda_wanted)
     CUDA_VISIBILITY_PRESET hidden)
   target_include_directories(_cuda PRIVATE ${PROJECT_SOURCE_DIR} cpp)
   target_compile_definitions(_cuda PRIVATE VOXELGRAD_VERSION="${PROJECT_VERSION}")
+  # The code of the architectures is much alike and packs well.
+  set(cuda_packing -Xfatbin=-compress-all)
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13.0)
+    set(cuda_packing --compress-mode=size)
+  endif()
   # Host headers' constexpr functions run on the device too. All architectures at once.
   target_compile_options(_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --threads=0>)
+    "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--threads=0;${cuda_packing}>")
   target_link_options(_cuda PRIVATE -Wl,--gc-sections $<$<CONFIG:Release>:-s>)
   install(TARGETS _cuda DESTINATION voxelgrad COMPONENT cuda)
 endif()

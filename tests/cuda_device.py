@@ -1,10 +1,15 @@
-"""The CUDA backend of the tests: on a real device if VOXELGRAD_TEST_CUDA=1, else emulated."""
+"""The CUDA backend of the tests: on a real device if VOXELGRAD_TEST_CUDA=1, else emulated.
+
+VOXELGRAD_TEST_CUDA_POOL=0 does without cupy's pool: every array is an allocation of its own, and
+compute-sanitizer sees what is read or written beside it.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,6 +25,8 @@ IS_REAL = os.environ.get("VOXELGRAD_TEST_CUDA") == "1"
 
 if IS_REAL:
     _backend = connect()
+    if os.environ.get("VOXELGRAD_TEST_CUDA_POOL") == "0":
+        import_module("cupy").cuda.set_allocator(None)
 else:
     pytest.importorskip(
         "cuda_emulation._cuda_emulation",

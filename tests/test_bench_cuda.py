@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 import voxelgrad as vg
-from cuda_device import IS_REAL, backend
+from cuda_device import IS_REAL, backend, products_by
 from test_bench import TINY
 from voxelgrad import backends
 from voxelgrad.bench import networks, processes
 from voxelgrad.bench.cases import read_cases
+from voxelgrad.bench.device_limits import product_limits
 from voxelgrad.bench.worker import Session
 from voxelgrad.cli import main
 
@@ -109,8 +110,9 @@ def test_models_train_and_infer(
     assert (training["run"], inference["run"]) == ("training", "inference")
     weights = 4 * sum(p.numpy().size for p in networks._BUILDERS[name]().parameters())
     for row in (training, inference):
-        assert row["contenders"]["voxelgrad"]["peak_bytes"] > weights
-    assert " voxelgrad: left out" not in printed.err
+        assert set(row["contenders"]) == {"voxelgrad", "voxelgrad compiled"}
+        assert all(c["peak_bytes"] > weights for c in row["contenders"].values())
+    assert "left out" not in printed.err
 
 
 def test_limits_cover_arithmetic_and_memory(
@@ -119,7 +121,7 @@ def test_limits_cover_arithmetic_and_memory(
     out = tmp_path / "limits.json"
     assert main(["bench", "limits", *SMALL, "--json", str(out)]) == 0
     limits = json.loads(out.read_text())["limits"]
-    assert [limit["name"] for limit in limits] == [
+    assert [limit["name"] for limit in limits if "wgmma" not in limit["name"]] == [
         *("fma float32", "products bfloat16", "products tf32"),
         *("memory read", "memory copy", "memory triad"),
     ]
@@ -138,6 +140,22 @@ def test_probes_do_the_work_that_they_count() -> None:
     for kind, steps in (("bfloat16", 16), ("tf32", 8)):
         assert cuda.run_products(kind, 2, output) == 2 * 16 * 8 * (512 // 32) * 2 * 16 * 8 * steps
         np.testing.assert_array_equal(cuda.to_host(output), 2 * 16 * 8 * 4 * steps)
+
+
+def test_warpgroups_are_probed_where_the_device_has_them() -> None:
+    cuda = backend()
+    output = cuda.empty((256,))
+    with products_by("wgmma"):
+        # Two warpgroups multiply 64 x 64 by 64 x 128 four times in both rounds.
+        assert cuda.run_products("warpgroups", 2, output) == 2 * 2 * 4 * 2 * 64 * 64 * 128
+        # A thread has 64 sums, which 64 steps make grow.
+        np.testing.assert_array_equal(cuda.to_host(output), 64 * 64 * 2 * 4)
+        names = [limit.name for limit in product_limits(1, ["tf32", "warpgroups"])]
+        assert names == ["products tf32", "products bfloat16 wgmma"]
+    if not IS_REAL:
+        assert not cuda.has_warpgroups()
+        with pytest.raises(ValueError, match="no products by warpgroups"):
+            cuda.run_products("warpgroups", 1, output)
 
 
 def test_probes_of_the_memory_touch_every_byte() -> None:
@@ -159,7 +177,7 @@ def test_probes_of_the_memory_touch_every_byte() -> None:
     [
         ("run_fma", (1, 100), "run_fma: output has shape"),
         ("run_fma", (-1, 256), "rounds is -1"),
-        ("run_products", ("fp8", 1, 256), "kind 'fp8' is unknown; choose bfloat16 or tf32"),
+        ("run_products", ("fp8", 1, 256), "kind 'fp8' is unknown; choose bfloat16, tf32"),
         ("run_bandwidth", ("write", 4096, 4096, 4096, 1), "kind 'write' is unknown"),
         ("run_bandwidth", ("read", 4096, 4096, 8192, 1), "output"),
         ("run_bandwidth", ("read", 100, 100, 100, 1), "multiple of 4096"),

@@ -17,6 +17,7 @@ from cuda_device import IS_REAL, backend, channels_in_eights, evaluate_on_device
 from op_case import Arg, OpCase
 from op_cases import CONV_CASES
 from op_runs import Problem, problem_of, solve
+from sanitized import sanitized_ends
 
 SEVERAL_TILES = [
     conv_case("conv", (2, 13, 11), (20, 70), (3, 3), padding=1),  # rows, columns and pieces
@@ -61,7 +62,7 @@ def _run_bf16(case: OpCase, problem: Problem) -> list[np.ndarray]:
     return [output.astype(np.float32), grad_input.astype(np.float32), *learned]
 
 
-@pytest.mark.parametrize("case", [*CONV_CASES, *LARGER], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", sanitized_ends([*CONV_CASES, *LARGER]), ids=lambda case: case.name)
 def test_bfloat16_is_within_the_rounding_bound(case: OpCase) -> None:
     problem = rounded_problem(case, case.arrays(np.float64))
     bounds = convolution_bounds(case, problem, winograd=False)
@@ -79,7 +80,9 @@ TENSOR_CORE_CASES = [
     conv_case("conv_transpose", (2, 9, 11), (32, 24), (2, 2), stride=2),
 ]
 on_tensor_cores = pytest.mark.parametrize("products", ["mma", "wgmma"])
-each_case = pytest.mark.parametrize("case", TENSOR_CORE_CASES, ids=lambda case: case.name)
+each_case = pytest.mark.parametrize(
+    "case", sanitized_ends(TENSOR_CORE_CASES), ids=lambda case: case.name
+)
 
 
 @on_tensor_cores
@@ -196,7 +199,7 @@ def tf32() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("tf32")
-@pytest.mark.parametrize("case", TF32_CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", sanitized_ends(TF32_CASES), ids=lambda case: case.name)
 def test_tf32_is_within_the_bound_of_rounded_factors(case: OpCase) -> None:
     """Both factors of a product are off by a relative 2^-11 at most, then sums are in float32."""
     problem = problem_of(case)

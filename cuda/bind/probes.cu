@@ -9,6 +9,7 @@ using namespace pybind11::literals;
 void define_probes(pybind11::module_& m) {
     def(m, "run_fma", run_fma, "rounds"_a, "output"_a);
     def(m, "run_products", run_products, "kind"_a, "rounds"_a, "output"_a);
+    def(m, "has_warpgroups", has_warpgroups);
     def(m, "run_bandwidth", run_bandwidth, "kind"_a, "a"_a, "b"_a, "output"_a, "rounds"_a);
 }
 

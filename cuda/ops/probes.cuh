@@ -8,6 +8,7 @@
 #include "cuda/core/launch.hpp"
 #include "cuda/core/pack.hpp"
 #include "cuda/core/tensor_core.hpp"
+#include "cuda/ops/products.cuh"
 
 namespace voxelgrad::cuda {
 
@@ -45,6 +46,44 @@ __global__ void __launch_bounds__(block_threads)
     for (int c = 0; c < probe_chains; ++c) VOXELGRAD_UNROLL
     for (int i = 0; i < 4; ++i) total += sum[c][i];
     output[std::int64_t(blockIdx.x) * block_threads + threadIdx.x] = total;
+}
+
+constexpr int probe_columns = 128;  // of a product of a warpgroup, which has 64 rows
+constexpr int probe_batch = 4;      // times that it does all steps of its operands before it waits
+struct WarpgroupOperands {
+    WgmmaOperand<64, true> a;
+    WgmmaOperand<probe_columns, true> b;
+};
+
+// The same by warpgroups.
+static __global__ void __launch_bounds__(block_threads, 2)
+    warpgroup_kernel([[maybe_unused]] std::int64_t rounds, [[maybe_unused]] float* output) {
+#if defined(VOXELGRAD_HAS_WARPGROUPS)
+    auto* const operands = aligned_dynamic_shared<WarpgroupOperands>();
+    for (int i = threadIdx.x; i < 64 * wgmma_depth; i += block_threads)
+        operands->a.value[i] = to_bf16(1.0f);
+    for (int i = threadIdx.x; i < probe_columns * wgmma_depth; i += block_threads)
+        operands->b.value[i] = to_bf16(1.0f);
+    show_to_products();
+    __syncthreads();
+    const std::uint64_t a = operands->a.descriptor(0), b = operands->b.descriptor(0);
+    float sum[1][probe_columns / 8][4] = {};
+    for (std::int64_t round = 0; round < rounds; ++round) {
+        begin_products();
+        VOXELGRAD_UNROLL
+        for (int repeat = 0; repeat < probe_batch; ++repeat) VOXELGRAD_UNROLL
+        for (unsigned i = 0; i < wgmma_depth / wgmma_steps; ++i)
+            multiply_add_later<false, false>(sum[0], a + i * operands->a.next_product,
+                                             b + i * operands->b.next_product);
+        end_products();
+        wait_for_products(sum);
+    }
+    float total = 0.0f;
+    VOXELGRAD_UNROLL
+    for (int c = 0; c < probe_columns / 8; ++c) VOXELGRAD_UNROLL
+    for (int i = 0; i < 4; ++i) total += sum[0][c][i];
+    output[std::int64_t(blockIdx.x) * block_threads + threadIdx.x] = total;
+#endif
 }
 
 // The first number of pack i of this thread; neighbouring threads have neighbouring packs.
@@ -104,22 +143,31 @@ inline std::int64_t run_fma(Stream stream, std::int64_t rounds, View<float> outp
     return output.size() * rounds * probe_repeats * probe_chains * 2;
 }
 
-// The same for products on tensor cores; kind: bfloat16, or tf32 of float32.
+// The same for products on tensor cores; kind: bfloat16, tf32 of float32, or warpgroups of bfloat16
+// (see has_warpgroups).
 inline std::int64_t run_products(Stream stream, const std::string& kind, std::int64_t rounds,
                                  View<float> output) {
-    const Grid grid = probe_grid("run_products", rounds, output);
-    const bool is_bf16 = kind == "bfloat16";
-    check(is_bf16 || kind == "tf32", "run_products: kind '", kind,
-          "' is unknown; choose bfloat16 or tf32");
-    if (is_bf16)
-        launch("run_products", stream, grid, product_kernel<bf16>, rounds, 0x3F803F80u,
-               output.data);
-    else
-        launch("run_products", stream, grid, product_kernel<float>, rounds, 0x3F800000u,
-               output.data);
-    const std::int64_t steps = is_bf16 ? 16 : 8, warps = output.size() / 32;
-    return warps * rounds * probe_repeats * probe_chains * 2 * 16 * 8 * steps;
+    constexpr const char* op = "run_products";
+    Grid grid = probe_grid(op, rounds, output);
+    const std::int64_t warps = output.size() / 32;
+    const std::int64_t products = warps * rounds * probe_repeats * probe_chains;
+    if (kind == "bfloat16") {
+        launch(op, stream, grid, product_kernel<bf16>, rounds, 0x3F803F80u, output.data);
+        return products * 2 * 16 * 8 * 16;
+    }
+    if (kind == "tf32") {
+        launch(op, stream, grid, product_kernel<float>, rounds, 0x3F800000u, output.data);
+        return products * 2 * 16 * 8 * 8;
+    }
+    check(kind == "warpgroups", op, ": kind '", kind,
+          "' is unknown; choose bfloat16, tf32 or warpgroups");
+    check(has_wgmma(op), op, ": the device or the module has no products by warpgroups");
+    grid.shared_bytes = sizeof(WarpgroupOperands) + operand_alignment;
+    launch(op, stream, grid, warpgroup_kernel, rounds, output.data);
+    return warps / 4 * rounds * probe_batch * 2 * 64 * probe_columns * wgmma_depth;
 }
+
+inline bool has_warpgroups(Stream) { return has_wgmma("has_warpgroups"); }
 
 // `rounds` passes over arrays of one shape (size,); returns the bytes that were read and written.
 // kind: read (a; the first size / 512 values of output get the sums of the warps), copy (a to

@@ -173,7 +173,7 @@ class CudaBackend:
 
     def device(self) -> CudaDevice:
         """Return the device itself: its clock, its memory, what it is."""
-        return CudaDevice(self._cupy)
+        return CudaDevice(self._cupy, self._bytes_held)
 
     def synchronize(self) -> None:
         """Wait until everything on the current stream has been computed; raises as ``to_host``."""
@@ -249,6 +249,10 @@ class CudaBackend:
         if fault:
             self._faults.fill(0)
             raise ValueError(fault)
+
+    def _bytes_held(self) -> int:
+        held = self.memory_statistics()
+        return held["in_use"] + held["graphs"]
 
     def _square_totals(self, arrays: Sequence[Any]) -> NDArray[Any]:
         totals = self.empty((2,), np.float64)

@@ -41,10 +41,11 @@ class CudaDevice:
 
     Args:
         cupy: The module of arrays.
+        bytes_held: Tells what arrays and compiled steps take now.
     """
 
-    def __init__(self, cupy: Any) -> None:
-        self._cupy = cupy
+    def __init__(self, cupy: Any, bytes_held: Callable[[], int]) -> None:
+        self._cupy, self._bytes_held = cupy, bytes_held
 
     def describe(self) -> Description:
         """Return what the device is."""
@@ -73,12 +74,11 @@ class CudaDevice:
         return float(self._cupy.cuda.get_elapsed_time(start, end)) / 1e3
 
     def peak_of(self, function: Callable[[], object]) -> int:
-        """Call ``function`` and return the most bytes that arrays took of cupy's pool meanwhile."""
-        pool = self._cupy.get_default_memory_pool()
-        held = [int(pool.used_bytes())]
+        """Call ``function`` and return the most bytes that were held meanwhile."""
+        held = [self._bytes_held()]
 
         def look(hook: Any, **_: Any) -> None:
-            held.append(int(pool.used_bytes()))
+            held.append(self._bytes_held())
 
         methods = {"name": "voxelgrad", "malloc_postprocess": look}
         with type("Watch", (self._cupy.cuda.MemoryHook,), methods)():

@@ -11,7 +11,8 @@ from voxelgrad.bench.limits import Limit, Roof
 from voxelgrad.bench.own_device import BLOCK, OwnClock
 from voxelgrad.bench.timing import Timing
 
-_THREADS = 1024  # on a multiprocessor: as many as all that are supported hold at once
+# On a multiprocessor: as many as all that are supported hold at once, with their registers.
+_THREADS, _WARPGROUP_THREADS = 1024, 512
 _TRAFFIC = ("read", "copy", "triad")
 _LEAST_SECONDS = 0.005
 _MOST_ROUNDS = 1 << 22
@@ -19,6 +20,7 @@ _PRODUCTS = {
     "float32": "fma float32",
     "bfloat16": "products bfloat16",
     "tf32": "products tf32",
+    "warpgroups": "products bfloat16 wgmma",
 }
 
 Probe = Callable[[int], int]
@@ -40,15 +42,24 @@ def device_limits(runs: int, megabytes: int, tell: Callable[[str], None]) -> Ite
 def device_roof(runs: int, megabytes: int, dtype: str, tf32: bool) -> Roof:
     """Measure what the shares refer to: multiply-adds as the kernels of ``dtype`` may do them."""
     kind = "tf32" if tf32 and dtype == "float32" else dtype
+    if kind == "bfloat16" and backends.load("cuda").has_warpgroups():
+        kind = "warpgroups"
     (peak,) = product_limits(runs, [kind])
     return Roof(peak.rate, max(limit.rate for limit in traffic_limits(runs, megabytes)))
 
 
 def product_limits(runs: int, kinds: Sequence[str] = tuple(_PRODUCTS)) -> list[Limit]:
-    """Measure multiply-adds: float32, and bfloat16 and TF32 on tensor cores by ``mma.sync``."""
+    """Measure multiply-adds: float32, and on tensor cores by ``mma.sync`` bfloat16 and TF32.
+
+    Where the device has them, products of bfloat16 by warpgroups (``wgmma``), too.
+    """
     cuda = backends.load("cuda")
-    output = cuda.empty((cuda.device().describe().multiprocessors * _THREADS,))
-    probes: dict[str, Probe] = {_PRODUCTS[kind]: partial(_multiply, kind, output) for kind in kinds}
+    kinds = [kind for kind in kinds if kind != "warpgroups" or cuda.has_warpgroups()]
+    count = cuda.device().describe().multiprocessors
+    probes: dict[str, Probe] = {}
+    for kind in kinds:
+        output = cuda.empty((count * (_WARPGROUP_THREADS if kind == "warpgroups" else _THREADS),))
+        probes[_PRODUCTS[kind]] = partial(_multiply, kind, output)
     return _measure(probes, "GFLOP/s", runs)
 
 

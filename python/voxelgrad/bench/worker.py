@@ -74,7 +74,10 @@ class Session:
             return self.host
         self.clock = self.clock or _module(DEVICES[self.library]).connect(settings)
         self.clock.free()
-        is_recorded = bool(settings.get("graph") or settings.get("compile"))
+        # PyTorch tells nothing of a graph's memory but while it is recorded.
+        is_recorded = self.library == "torch" and bool(
+            settings.get("graph") or settings.get("compile")
+        )
         return DeviceRuns(self.clock, is_kernel, is_recorded)
 
 

@@ -6,7 +6,15 @@ import argparse
 import time
 from pathlib import Path
 
-from voxelgrad.cli.arguments import Commands, add_command, add_threads, at_least, use_threads
+from voxelgrad.cli.arguments import (
+    Commands,
+    add_command,
+    add_device,
+    add_threads,
+    at_least,
+    use_device,
+    use_threads,
+)
 from voxelgrad.cli.pictures import check_pictures, make_row, save_pictures
 from voxelgrad.cli.results import Results, predict_volumes, tell, write_json
 from voxelgrad.cli.segmentation import MODEL, Settings, remembered, train_segmentation
@@ -60,6 +68,7 @@ The pictures are drawings: a good Dice says that the software works, nothing abo
         metavar="N",
         help="decides phantoms and weights (default: 0)",
     )
+    add_device(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -68,13 +77,16 @@ def run(args: argparse.Namespace) -> None:
     """Train, measure and draw."""
     started = time.monotonic()
     use_threads(args)
+    device = use_device(args)
     check_pictures()
     folder = writable_folder(args.out)
     settings = Settings(**{**vars(SETTINGS), "seed": args.seed, "epochs": args.epochs})
     tell(f"{NOTE}; training on {_TRAIN} phantoms of {_SIZE[0]} x {_SIZE[1]} pixels")
     train_set = PhantomDataset(_TRAIN, seed=2 * args.seed, size=_SIZE)
     held_out = remembered(PhantomDataset(_HELD_OUT, seed=2 * args.seed + 1, size=_SIZE))
-    model = train_segmentation(remembered(train_set), CLASSES, len(MODALITIES), settings, folder)
+    model = train_segmentation(
+        remembered(train_set), CLASSES, len(MODALITIES), settings, folder, device=device
+    )
     results = Results(CLASSES)
     for volume in predict_volumes(model, held_out, settings.batch_size, "testing"):
         results.add(volume)

@@ -10,8 +10,10 @@ import voxelgrad
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
+    add_device,
     add_inference,
     add_threads,
+    use_device,
     use_threads,
 )
 from voxelgrad.cli.results import Results, predict_volumes, write_json
@@ -47,6 +49,7 @@ that are not defined are shown as '-' and left out of the means.""",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     add_inference(parser)
+    add_device(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -54,9 +57,10 @@ that are not defined are shown as '-' and left out of the means.""",
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     use_threads(args)
+    device = use_device(args)
     if args.json is not None:
         writable_folder(args.json.parent)
-    model = voxelgrad.load(args.model)
+    model = voxelgrad.load(args.model).to(device)
     results = Results(class_names_of(model))
     mode: Any = "slices" if model.config["spatial_dims"] == 2 else "volumes"
     dataset = open_folder(args.data, mode=mode, standardise=standardise_of(model.metadata))

@@ -12,6 +12,7 @@ import numpy as np
 
 import voxelgrad
 from voxelgrad import backends
+from voxelgrad.bench import machine
 from voxelgrad.cli.arguments import Commands, add_command
 
 _EXTRAS = (
@@ -69,9 +70,8 @@ def _cuda() -> str:
     if problem:
         return f"not available: {problem}"
     memory = backends.load("cuda").memory_statistics()
-    return "available, " + ", ".join(
-        f"{k.replace('_', ' ')} {v:,} bytes" for k, v in memory.items()
-    )
+    held = ", ".join(f"{k.replace('_', ' ')} {v:,} bytes" for k, v in memory.items())
+    return f"available: {machine.device_line(machine.device())}; {held}"
 
 
 def _cpus() -> int:

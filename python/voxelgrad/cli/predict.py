@@ -15,8 +15,10 @@ import voxelgrad
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
+    add_device,
     add_inference,
     add_threads,
+    use_device,
     use_threads,
 )
 from voxelgrad.cli.pictures import make_row, save_pictures
@@ -76,6 +78,7 @@ standardised by itself, so give the patient's whole folder where you have it."""
         help="draw the masks on the images (default: yes, where Pillow is installed)",
     )
     add_inference(parser)
+    add_device(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -83,7 +86,8 @@ standardised by itself, so give the patient's whole folder where you have it."""
 def run(args: argparse.Namespace) -> None:
     """Predict and write."""
     use_threads(args)
-    model = voxelgrad.load(args.model)
+    device = use_device(args)
+    model = voxelgrad.load(args.model).to(device)
     class_names = class_names_of(model)
     sources = [_open(path, model) for path in args.input]
     # All inputs are looked at before the first mask is written.

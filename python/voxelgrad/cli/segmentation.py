@@ -147,6 +147,7 @@ def train_segmentation(
     folder: Path,
     resume: bool = False,
     loader_options: dict[str, Any] | None = None,
+    device: str = "cpu",
 ) -> UNet:
     """Train a U-Net, with checkpoints and history in ``folder``, and save it there.
 
@@ -158,6 +159,7 @@ def train_segmentation(
         folder: For the model, the checkpoint and the history.
         resume: Go on from the checkpoint in the folder.
         loader_options: More arguments for `DataLoader`.
+        device: Where to train, "cpu" or "cuda".
 
     Returns:
         The model after the last epoch.
@@ -170,7 +172,7 @@ def train_segmentation(
         features=settings.features,
         # Statistics of each image by itself: brightness differs from scanner to scanner.
         norm="instance",
-    )
+    ).to(device)
     loader = DataLoader(
         train_set,
         settings.batch_size,

@@ -11,10 +11,12 @@ from typing import Any, get_type_hints
 from voxelgrad.cli.arguments import (
     Commands,
     add_command,
+    add_device,
     add_prediction,
     add_threads,
     at_least,
     positive,
+    use_device,
     use_threads,
     widths,
 )
@@ -75,6 +77,7 @@ def add_parser(commands: Commands) -> None:
         "result equals that of an uninterrupted run, bit for bit",
     )
     _add_settings(parser)
+    add_device(parser)
     add_threads(parser)
     parser.set_defaults(run=run)
 
@@ -126,6 +129,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train, measure and draw."""
     use_threads(args)
+    device = use_device(args)
     check_pictures()
     folder = writable_folder(args.out)
     settings, held_out = _options(args, folder)
@@ -140,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
     class_names = class_names_for(found.classes)
     try:
         model = train_segmentation(
-            train_set, class_names, found.channels, settings, folder, args.resume
+            train_set, class_names, found.channels, settings, folder, args.resume, device=device
         )
     except KeyboardInterrupt:
         if (folder / CHECKPOINT).exists():
