@@ -24,7 +24,7 @@ from voxelgrad.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("memcheck", "racecheck", "initcheck")
-FILES = ("emulation", "convolution", "backend", "graph", "training")
+FILES = ("emulation", "convolution", "backend", "graph", "capture", "training")
 CASES = [f"tests/test_cuda_{name}.py" for name in FILES]
 ON_DEVICE = {"VOXELGRAD_TEST_CUDA": "1"}
 # Without a pool every array is an allocation of its own, whose bounds the tools know.
