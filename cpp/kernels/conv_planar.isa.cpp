@@ -71,22 +71,29 @@ template <int channels, int vectors>
     }
 }
 
-template <int channels, int vectors = vectors_for(channels)>
-[[gnu::always_inline]] inline void block_of(int count, const ConvRow& row, std::int64_t first) {
-    if constexpr (vectors > 1)
-        if (count < vectors) return block_of<channels, vectors - 1>(count, row, first);
-    block<channels, vectors>(row, first);
+// Calls run.operator()<count>(first), `count` being at most `most`.
+template <int most, class Run>
+[[gnu::always_inline]] inline void run_part(int count, int first, const Run& run) {
+    if constexpr (most > 1)
+        if (count < most) return run_part<most - 1>(count, first, run);
+    run.template operator()<most>(first);
 }
 
-// Cuts the row into equal blocks of vectors, so that none is left with few.
+// Cuts `all` into equal parts, so that none is left with few.
+template <int most, class Run>
+[[gnu::always_inline]] inline void run_parts(int all, const Run& run) {
+    const int parts = (all + most - 1) / most;
+    for (int part = 0; part < parts; ++part) {
+        const int first = part * all / parts;
+        run_part<most>((part + 1) * all / parts - first, first, run);
+    }
+}
+
 template <int channels>
 void row_of(const ConvRow& row) {
-    constexpr int most = vectors_for(channels);
-    const int vectors = (row.pixels + lanes - 1) / lanes, blocks = (vectors + most - 1) / most;
-    for (int b = 0; b < blocks; ++b) {
-        const int begin = b * vectors / blocks, end = (b + 1) * vectors / blocks;
-        block_of<channels>(end - begin, row, begin * lanes);
-    }
+    run_parts<vectors_for(channels)>((row.pixels + lanes - 1) / lanes, [&]<int vectors>(int first) {
+        block<channels, vectors>(row, first * lanes);
+    });
 }
 
 void row(const ConvRow& row) {
@@ -142,22 +149,10 @@ template <int channels, int taps>
         for (int k = 0; k < channels; ++k) store(totals + (t * channels + k) * lanes, sums[t][k]);
 }
 
-template <int channels, int taps = vectors_for(channels)>
-[[gnu::always_inline]] inline void add_taps_of(int count, const PlanarProducts& p, int first) {
-    if constexpr (taps > 1)
-        if (count < taps) return add_taps_of<channels, taps - 1>(count, p, first);
-    add_taps<channels, taps>(p, first);
-}
-
-// Cuts the taps into equal parts, so that none is left with few.
 template <int channels>
 void add_channels(const PlanarProducts& p) {
-    constexpr int most = vectors_for(channels);
-    const int parts = (p.taps + most - 1) / most;
-    for (int part = 0; part < parts; ++part) {
-        const int first = part * p.taps / parts;
-        add_taps_of<channels>((part + 1) * p.taps / parts - first, p, first);
-    }
+    run_parts<vectors_for(channels)>(
+        p.taps, [&]<int taps>(int first) { add_taps<channels, taps>(p, first); });
 }
 
 void add_products(const PlanarProducts& p) {
