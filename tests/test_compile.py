@@ -14,6 +14,14 @@ from voxelgrad.backends import cpu
 
 STEPS = 4
 
+LABEL_LOSSES = [
+    nn.CrossEntropyLoss(class_weight=[0.5, 1.0, 2.0], ignore_index=0),
+    nn.DiceLoss(batch=False, include_background=False),
+    nn.DiceCELoss(),
+    nn.FocalLoss(),
+    lambda logits, labels: ops.cross_entropy(logits, labels) * 0.5 + logits.mean(),
+]
+
 
 def unet(spatial_dims: int, norm: str) -> Callable[[], nn.Module]:
     return lambda: vg.models.UNet(2, 3, spatial_dims, features=(4, 8, 12), norm=norm)
@@ -96,16 +104,7 @@ def test_training_equals_the_eager_one(network: str, optimizer: str) -> None:
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        nn.CrossEntropyLoss(class_weight=[0.5, 1.0, 2.0], ignore_index=0),
-        nn.DiceLoss(batch=False, include_background=False),
-        nn.DiceCELoss(),
-        nn.FocalLoss(),
-        lambda logits, labels: ops.cross_entropy(logits, labels) * 0.5 + logits.mean(),
-    ],
-)
+@pytest.mark.parametrize("loss", LABEL_LOSSES)
 def test_every_loss_of_labels_trains(loss: Any) -> None:
     model, twin = build("unet 2d"), build("unet 2d")
     update, twin_update = (optim.SGD(m.parameters(), 0.1) for m in (model, twin))

@@ -14,7 +14,16 @@ import pytest
 
 import voxelgrad as vg
 from cuda_device import IS_REAL, backend
-from test_compile import Freely, batches, build, eager_step, observed, predict_eagerly, state_of
+from test_compile import (
+    LABEL_LOSSES,
+    Freely,
+    batches,
+    build,
+    eager_step,
+    observed,
+    predict_eagerly,
+    state_of,
+)
 from voxelgrad import backends, nn, ops, optim
 
 if not IS_REAL:
@@ -81,16 +90,7 @@ def test_training_equals_the_eager_one(network: str) -> None:
     assert (expected[2], compiled[2]) == (STEPS, 2)
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        nn.CrossEntropyLoss(class_weight=[0.5, 1.0, 2.0], ignore_index=0),
-        nn.DiceLoss(batch=False, include_background=False),
-        nn.DiceCELoss(),
-        nn.FocalLoss(),
-        lambda logits, labels: ops.cross_entropy(logits, labels) * 0.5 + logits.mean(),
-    ],
-)
+@pytest.mark.parametrize("loss", LABEL_LOSSES)
 def test_every_loss_of_labels_trains(loss: Any) -> None:
     expected, compiled = (train("mlp", loss, how) for how in (False, True))
     assert compiled == (*expected[:2], 2)
