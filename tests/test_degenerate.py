@@ -27,6 +27,7 @@ CONVOLUTIONS = {
 }
 TAKEN_BY = {
     "winograd": ("padding", "empty"),
+    "thin": ("padding", "empty"),
     "depthwise": ("depthwise", "empty depthwise"),
     "naive": tuple(CONVOLUTIONS),
     "direct": tuple(CONVOLUTIONS),

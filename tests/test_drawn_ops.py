@@ -64,7 +64,7 @@ def _algorithms(case: OpCase) -> list[str]:
     """Return the float32 algorithms that take ``case``; the first name lets the library choose."""
     names = ["", "naive", "direct"]
     if accepts(case):
-        names.append("winograd")
+        names += ["winograd", "thin"]
     if _is_depthwise(case):
         names.append("depthwise")
     return names
@@ -94,7 +94,7 @@ def _bounds(
     """Return the largest errors; none where there is nothing to compute from."""
     if problem.grad.size == 0:
         return [np.zeros_like(exact) for exact in problem.expected]
-    if case.family == "convolution" and algorithm not in ("", "winograd"):
+    if case.family == "convolution" and algorithm not in ("", "winograd", "thin"):
         case = replace(case, family="monomial")
     return bounds_of(case, problem.arrays, problem.grad)
 

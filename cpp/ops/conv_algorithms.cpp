@@ -15,7 +15,7 @@ struct List;
 template <>
 struct List<float> {
     static constexpr const ConvAlgorithm* algorithms[] = {
-        &conv_depthwise, &conv_head, &conv_winograd, &conv_direct, &conv_naive};
+        &conv_depthwise, &conv_head, &conv_winograd, &conv_thin, &conv_direct, &conv_naive};
 };
 
 template <>
@@ -37,8 +37,8 @@ const char* known_name(std::string_view name) {
     if (const auto* algorithm = algorithm_named<float>(name)) return algorithm->name;
     if (const auto* algorithm = algorithm_named<bf16>(name)) return algorithm->name;
     fail("convolution algorithm '", name,
-         "' is unknown; choose depthwise, head, winograd, direct or naive, for bfloat16 winograd, "
-         "tile or widened");
+         "' is unknown; choose depthwise, head, winograd, thin, direct or naive, for bfloat16 "
+         "winograd, tile or widened");
 }
 
 const char* name_in_environment() {
