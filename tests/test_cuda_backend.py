@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -130,6 +131,7 @@ def test_out_of_memory_names_op_size_and_what_is_held(monkeypatch: pytest.Monkey
 
 @only_emulated
 def test_everything_is_given_back() -> None:
+    gc.collect()  # what earlier tests left in cycles
     before = _cuda_emulation.bytes_in_use()
     there = vg.Tensor(np.ones((300, 70), np.float32), requires_grad=True).to("cuda")
     (there * 2.0).sum().backward()
