@@ -15,7 +15,7 @@ from op_case import OpCase
 from op_cases import CONV_CASES, LARGE_CASES
 from op_runs import problem_of, run_native
 from voxelgrad.backends import cpu
-from winograd_bounds import accepts, as_three_dimensional, forward, winograd_bounds
+from winograd_bounds import FORMS, Form, accepts, as_three_dimensional, forward, winograd_bounds
 
 WINOGRAD_CASES = [
     *(case for case in [*CONV_CASES, *LARGE_CASES] if accepts(case)),
@@ -67,21 +67,43 @@ def test_heads_take_any_number_of_channels_and_pixels(
 
 
 @pytest.mark.parametrize("isa", VECTOR)
+@pytest.mark.parametrize("algorithm", ["winograd", *FORMS])
 @pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
-def test_winograd_stays_within_the_bound_of_its_transforms(case: OpCase, isa: str) -> None:
+def test_winograd_stays_within_the_bound_of_its_transforms(
+    case: OpCase, algorithm: str, isa: str
+) -> None:
     problem = problem_of(case)
-    bounds = winograd_bounds(case, problem.arrays, problem.grad)
-    with forced("winograd", isa):
+    bounds = winograd_bounds(case, problem.arrays, problem.grad, algorithm)
+    with forced(algorithm, isa):
         assert_within(run_native(case, problem), problem.expected, bounds)
 
 
+@pytest.mark.parametrize(
+    ("size", "chosen"), [(12, "winograd6"), (30, "winograd6"), (15, "winograd4"), (16, "winograd4")]
+)
+def test_the_form_whose_tiles_cover_an_image_with_less_is_chosen(size: int, chosen: str) -> None:
+    case = conv_case("conv", (1, size, size), (16, 16), (3, 3), padding=1)
+    problem = problem_of(case)
+    results = {}
+    for name in ("winograd", *FORMS):
+        with forced(name, cpu.isa_name()):
+            results[name] = run_native(case, problem)
+    other = next(name for name in FORMS if name != chosen)
+    for one, same, different in zip(
+        results["winograd"][:3], results[chosen][:3], results[other][:3], strict=True
+    ):
+        np.testing.assert_array_equal(one, same)
+        assert np.any(one != different)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("case", WINOGRAD_CASES[:8], ids=lambda case: case.name)
-def test_the_transforms_of_the_bound_are_winograds(case: OpCase) -> None:
+def test_the_transforms_of_the_bound_are_winograds(case: OpCase, form: Form) -> None:
     """Without absolute values the formulas behind the bound give the convolution itself."""
     problem = problem_of(case)
     x, w, _, padding = as_three_dimensional(case, problem.arrays, problem.grad)
     bias = problem.arrays[2] if problem.arrays[2] is not None else 0.0
-    output = forward(x, w, padding, False).reshape(problem.expected[0].shape) + bias
+    output = forward(form, x, w, padding, False).reshape(problem.expected[0].shape) + bias
     np.testing.assert_allclose(output, problem.expected[0], rtol=0, atol=1e-11)
 
 

@@ -14,6 +14,7 @@ from op_case import OpCase
 from op_cases import CONV_CASES
 from op_runs import Problem, solve
 from test_conv_algorithms import WINOGRAD_CASES
+from winograd_bounds import FORMS
 
 CASES = [
     *CONV_CASES,
@@ -43,11 +44,12 @@ def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", VECTOR)
+@pytest.mark.parametrize("algorithm", FORMS)
 @pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
-def test_winograd_stays_within_the_rounding_bound(case: OpCase, isa: str) -> None:
+def test_winograd_stays_within_the_rounding_bound(case: OpCase, algorithm: str, isa: str) -> None:
     problem = problem_of(case)
     bounds = convolution_bounds(case, problem, winograd=True)
-    with forced("winograd", isa):
+    with forced(algorithm, isa):
         assert_within(run_bf16(case, problem), problem.expected, bounds)
 
 

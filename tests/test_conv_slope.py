@@ -18,6 +18,7 @@ from op_runs import apply
 from test_conv_algorithms import WINOGRAD_CASES
 from voxelgrad import backends
 from voxelgrad.backends import cpu, reference
+from winograd_bounds import FORMS
 
 LAYERS = ("conv_forward", "conv_transpose_forward", "linear_forward")
 LARGE = conv_case("conv", (1, 180, 200), (5, 128), (3, 3), padding=1)  # written past the cache
@@ -31,7 +32,7 @@ def is_depthwise(case: OpCase) -> bool:
 FLOAT32 = [
     *(("naive", case) for case in CONV_CASES[::5]),
     *(("direct", case) for case in [*CONV_CASES, LARGE]),
-    *(("winograd", case) for case in WINOGRAD_CASES),
+    *((name, case) for name in FORMS for case in WINOGRAD_CASES),
     *(
         ("head", conv_case("conv", (1, 3, 11), (channels, targets), (1, 1)))
         for channels in (3, 41)
@@ -41,7 +42,7 @@ FLOAT32 = [
 ]
 BFLOAT16 = [
     *(("tile", case) for case in CONV_CASES),
-    *(("winograd", case) for case in WINOGRAD_CASES),
+    *((name, case) for name in FORMS for case in WINOGRAD_CASES),
     *(("widened", case) for case in CONV_CASES[::7]),
 ]
 

@@ -25,7 +25,7 @@ from garbage import memory_of_garbage
 from instruction_sets import ALL, VECTOR, forced
 from op_case import OpCase
 from op_runs import Problem, run_native, solve
-from winograd_bounds import accepts
+from winograd_bounds import FORMS, accepts
 
 FEW, MANY = 15, 10_000
 OF_IMAGES = [
@@ -64,14 +64,14 @@ def _algorithms(case: OpCase) -> list[str]:
     """Return the float32 algorithms that take ``case``; the first name lets the library choose."""
     names = ["", "naive", "direct"]
     if accepts(case):
-        names += ["winograd", "thin"]
+        names += [*FORMS, "thin"]
     if _is_depthwise(case):
         names.append("depthwise")
     return names
 
 
 def _bf16_algorithms(case: OpCase) -> list[str]:
-    return ["", "tile", "widened", *(["winograd"] if accepts(case) else [])]
+    return ["", "tile", "widened", *(FORMS if accepts(case) else [])]
 
 
 @st.composite
@@ -94,7 +94,7 @@ def _bounds(
     """Return the largest errors; none where there is nothing to compute from."""
     if problem.grad.size == 0:
         return [np.zeros_like(exact) for exact in problem.expected]
-    if case.family == "convolution" and algorithm not in ("", "winograd", "thin"):
+    if case.family == "convolution" and algorithm not in ("", *FORMS, "thin"):
         case = replace(case, family="monomial")
     return bounds_of(case, problem.arrays, problem.grad)
 

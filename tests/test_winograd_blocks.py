@@ -14,17 +14,23 @@ from numpy.typing import NDArray
 
 from instruction_sets import VECTOR
 from voxelgrad.backends import cpu
+from winograd_bounds import FORMS
 
 Array = NDArray[np.float32]
 IMAGES, SIZE, CHANNELS = 5, 60, 256
 ONE = (1, 1)
 
 
-@pytest.fixture(params=VECTOR, autouse=True)
+@pytest.fixture(
+    params=[(isa, form) for isa in VECTOR for form in FORMS],
+    ids=lambda pair: "-".join(pair),
+    autouse=True,
+)
 def winograd(request: pytest.FixtureRequest) -> Iterator[None]:
     before = cpu.isa_name()
-    cpu.set_isa(request.param)
-    cpu.set_conv_algorithm("winograd")
+    isa, form = request.param
+    cpu.set_isa(isa)
+    cpu.set_conv_algorithm(form)
     yield
     cpu.set_conv_algorithm("")
     cpu.set_isa(before)

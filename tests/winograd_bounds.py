@@ -1,4 +1,4 @@
-"""The error of Winograd convolution F(4x4, 3x3), bounded by its transforms.
+"""The error of Winograd convolution F(m x m, 3x3), bounded by its transforms.
 
 Every result is a sum of products A^T [(G w G^T) . (B^T x B)] A; with absolute values in all places
 the same formula gives the majorant, and the rounding error is at most gamma_n times that, n being
@@ -10,76 +10,107 @@ networks", 2020).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
+from numpy.polynomial import polynomial
 
 from op_case import OpCase
 from rounding import Arrays, Bounds, gamma
 
-P, Q = np.sqrt(0.5), np.sqrt(2.0)  # the points are 0, P, -P, Q, -Q and infinity
-B = np.array(
-    [
-        [1, 0, -2.5, 0, 1, 0],
-        [0, -2 * P, -2, P, 1, 0],
-        [0, 2 * P, -2, -P, 1, 0],
-        [0, -Q / 2, -0.5, Q, 1, 0],
-        [0, Q / 2, -0.5, -Q, 1, 0],
-        [0, 1, 0, -2.5, 0, 1],
-    ]
-)
-G = np.array(
-    [
-        [1, 0, 0],
-        [-2 / 3, -2 / 3 * P, -1 / 3],
-        [-2 / 3, 2 / 3 * P, -1 / 3],
-        [1 / 6, Q / 6, 1 / 3],
-        [1 / 6, -Q / 6, 1 / 3],
-        [0, 0, 1],
-    ]
-)
-A = np.array(
-    [
-        [1, 1, 1, 1, 1, 0],
-        [0, P, -P, Q, -Q, 0],
-        [0, 0.5, 0.5, 2, 2, 0],
-        [0, P / 2, -P / 2, 2 * Q, -2 * Q, 1],
-    ]
-)
-
-TRANSFORMS = 36  # additions in a row in the three two-dimensional transforms
-TILE, PATCH = 4, 6
+KERNEL = 3
 
 
-def patches(x: np.ndarray, padding: tuple[int, ...], out: tuple[int, int]) -> np.ndarray:
-    """Cut (N, D, H, W, C) into overlapping (N, D', rows, columns, C, 6, 6), padded with zeros.
+@dataclass(frozen=True)
+class Form:
+    """F(tile x tile, 3x3) with the given finite points and infinity."""
+
+    tile: int
+    points: tuple[float, ...]
+
+    @property
+    def patch(self) -> int:
+        return self.tile + KERNEL - 1
+
+    @property
+    def transforms(self) -> int:
+        """Additions in a row in the three two-dimensional transforms, at most."""
+        return 6 * self.patch
+
+    def _others(self, k: int) -> tuple[float, ...]:
+        return self.points[:k] + self.points[k + 1 :]
+
+    @cached_property
+    def input(self) -> np.ndarray:
+        """B^T: the products of x - q over all points but the row's."""
+        rows = [[*polynomial.polyfromroots(self._others(k)), 0] for k in range(len(self.points))]
+        return np.array([*rows, polynomial.polyfromroots(self.points)])
+
+    @cached_property
+    def weight(self) -> np.ndarray:
+        """G: powers of the row's point over its distances from the others."""
+        rows = [
+            [p**i / np.prod([p - q for q in self._others(k)]) for i in range(KERNEL)]
+            for k, p in enumerate(self.points)
+        ]
+        return np.array([*rows, [0, 0, 1]])
+
+    @cached_property
+    def output(self) -> np.ndarray:
+        """A^T: powers of the column's point."""
+        infinity = np.eye(self.tile)[-1:]
+        return np.concatenate([np.vander(self.points, self.tile, increasing=True), infinity]).T
+
+    def matrices(self, absolute: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        b, g, a = self.input, self.weight, self.output
+        return (np.abs(b), np.abs(g), np.abs(a)) if absolute else (b, g, a)
+
+
+P, Q = np.sqrt(0.5), np.sqrt(2.0)
+FORMS = {
+    "winograd4": Form(4, (0, P, -P, Q, -Q)),
+    "winograd6": Form(6, (0, 0.5, -0.5, 1, -1, 2, -2)),
+}
+
+
+def patches(
+    form: Form, x: np.ndarray, padding: tuple[int, ...], out: tuple[int, int]
+) -> np.ndarray:
+    """Cut (N, D, H, W, C) into overlapping (N, D', rows, columns, C, patch, patch), zero-padded.
 
     A negative padding crops.
     """
-    rows, columns = (-(-size // TILE) for size in out)
+    tile = form.tile
+    rows, columns = (-(-size // tile) for size in out)
     cut = [
         slice(max(0, -p), size - max(0, -p)) for p, size in zip(padding, x.shape[1:4], strict=True)
     ]
     x = x[:, cut[0], cut[1], cut[2]]
     depth, height, width = (max(0, p) for p in padding)
-    spare = (TILE * rows + 2 - x.shape[2] - height, TILE * columns + 2 - x.shape[3] - width)
+    spare = (tile * rows + 2 - x.shape[2] - height, tile * columns + 2 - x.shape[3] - width)
     pads = [(0, 0), (depth, depth), (height, max(0, spare[0])), (width, max(0, spare[1])), (0, 0)]
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, pads), (PATCH, PATCH), (2, 3))
-    return windows[:, :, : TILE * rows : TILE, : TILE * columns : TILE]
+    size = (form.patch, form.patch)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, pads), size, (2, 3))
+    return windows[:, :, : tile * rows : tile, : tile * columns : tile]
 
 
-def tiles(y: np.ndarray) -> np.ndarray:
-    """Cut (N, D, H, W, C) into (N, D, rows, columns, C, 4, 4), padded with zeros."""
-    rows, columns = (-(-size // TILE) for size in y.shape[2:4])
-    pads = [(0, TILE * rows - y.shape[2]), (0, TILE * columns - y.shape[3])]
+def tiles(tile: int, y: np.ndarray) -> np.ndarray:
+    """Cut (N, D, H, W, C) into (N, D, rows, columns, C, tile, tile), padded with zeros."""
+    rows, columns = (-(-size // tile) for size in y.shape[2:4])
+    pads = [(0, tile * rows - y.shape[2]), (0, tile * columns - y.shape[3])]
     y = np.pad(y, [(0, 0), (0, 0), *pads, (0, 0)])
-    cut = y.reshape(*y.shape[:2], rows, TILE, columns, TILE, y.shape[-1])
+    cut = y.reshape(*y.shape[:2], rows, tile, columns, tile, y.shape[-1])
     return cut.transpose(0, 1, 2, 4, 6, 3, 5)
 
 
-def forward(x: np.ndarray, w: np.ndarray, padding: tuple[int, ...], absolute: bool) -> np.ndarray:
+def forward(
+    form: Form, x: np.ndarray, w: np.ndarray, padding: tuple[int, ...], absolute: bool
+) -> np.ndarray:
     """Convolve (N, D, H, W, C) with (K, kd, 3, 3, C) by tiles; with absolute matrices if asked."""
-    b, g, a = (np.abs(m) if absolute else m for m in (B, G, A))
+    b, g, a = form.matrices(absolute)
     height, width = (x.shape[2 + i] + 2 * padding[1 + i] - 2 for i in range(2))
-    frequencies = b @ patches(x, padding, (height, width)) @ b.T
+    frequencies = b @ patches(form, x, padding, (height, width)) @ b.T
     weight = g @ w.transpose(0, 1, 4, 2, 3) @ g.T
     taps = w.shape[1]
     depth = frequencies.shape[1] - taps + 1
@@ -89,17 +120,19 @@ def forward(x: np.ndarray, w: np.ndarray, padding: tuple[int, ...], absolute: bo
     )
     out = a @ products @ a.T
     out = out.transpose(0, 1, 2, 5, 3, 6, 4)
-    whole = out.reshape(*out.shape[:2], out.shape[2] * TILE, out.shape[4] * TILE, out.shape[-1])
+    whole = out.reshape(
+        *out.shape[:2], out.shape[2] * form.tile, out.shape[4] * form.tile, out.shape[-1]
+    )
     return whole[:, :, :height, :width]
 
 
 def weight_gradient(
-    x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int, absolute: bool
+    form: Form, x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int
 ) -> np.ndarray:
-    """Return the gradient (K, kd, 3, 3, C) by tiles; with absolute matrices if asked."""
-    b, g, a = (np.abs(m) if absolute else m for m in (B, G, A))
-    frequencies = b @ patches(x, padding, (grad.shape[2], grad.shape[3])) @ b.T
-    turned = a.T @ tiles(grad) @ a
+    """Return the gradient (K, kd, 3, 3, C) by tiles, with absolute matrices."""
+    b, g, a = form.matrices(True)
+    frequencies = b @ patches(form, x, padding, (grad.shape[2], grad.shape[3])) @ b.T
+    turned = a.T @ tiles(form.tile, grad) @ a
     depth = grad.shape[1]
     sums = [
         np.einsum("ndrcijk,ndrcojk->oijk", frequencies[:, t : t + depth], turned)
@@ -148,17 +181,27 @@ def accepts(case: OpCase) -> bool:
     return all(np.all(np.asarray(value) == 1) for value in settings)
 
 
-def winograd_bounds(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
-    """Return bounds for the output and the gradients of input, weight and, if given, bias."""
+def winograd_bounds(case: OpCase, arrays: Arrays, grad: np.ndarray, name: str = "") -> Bounds:
+    """Return bounds for the output and the gradients of input, weight and, if given, bias.
+
+    ``name`` is that of the algorithm; without one every form's errors are allowed.
+    """
+    forms = [FORMS[name]] if name in FORMS else FORMS.values()
+    each = [bounds_of_form(form, case, arrays, grad) for form in forms]
+    return [np.max(bounds, axis=0) for bounds in zip(*each, strict=True)]
+
+
+def bounds_of_form(form: Form, case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """Return what ``winograd_bounds`` does for one form."""
     x, w, g, padding = as_three_dimensional(case, arrays, grad)
     x, w, g = np.abs(x), np.abs(w), np.abs(g)
     taps = w.shape[1]
     turned = np.flip(w, (1, 2, 3)).transpose(4, 1, 2, 3, 0)
     back = tuple(k - 1 - p for k, p in zip(w.shape[1:4], padding, strict=True))
-    tile_count = g.shape[0] * g.shape[1] * -(-g.shape[2] // TILE) * -(-g.shape[3] // TILE)
-    output = forward(x, w, padding, True) * gamma(x.shape[-1] * taps + TRANSFORMS)
-    grad_x = forward(g, turned, back, True) * gamma(w.shape[0] * taps + TRANSFORMS)
-    grad_w = weight_gradient(x, g, padding, taps, True) * gamma(tile_count + TRANSFORMS)
+    tile_count = np.prod(g.shape[:2]) * np.prod([-(-n // form.tile) for n in g.shape[2:4]])
+    output = forward(form, x, w, padding, True) * gamma(x.shape[-1] * taps + form.transforms)
+    grad_x = forward(form, g, turned, back, True) * gamma(w.shape[0] * taps + form.transforms)
+    grad_w = weight_gradient(form, x, g, padding, taps) * gamma(tile_count + form.transforms)
     if case.op.startswith("conv_transpose"):
         grad_w = np.flip(grad_w, (1, 2, 3))
     if arrays[0].ndim == 4:

@@ -1,12 +1,13 @@
-// The transforms of Winograd's minimal filtering F(4x4, 3x3): Lavin and Gray, "Fast algorithms for
-// convolutional neural networks", CVPR 2016, with the points 0, +-sqrt(1/2), +-sqrt(2) and
-// infinity: their errors are less than half of those of the usual 0, +-1, +-2, and twice those of
-// direct sums.
+// The transforms of Winograd's minimal filtering F(m x m, 3x3), m = 4 or 6: Lavin and Gray, "Fast
+// algorithms for convolutional neural networks", CVPR 2016. The points of m = 4 are 0, +-sqrt(1/2),
+// +-sqrt(2) and infinity: their errors are less than half of those of the usual 0, +-1, +-2, and
+// twice those of direct sums. Those of m = 6 are 0, +-1/2, +-1, +-2 and infinity, with errors about
+// eight times those of direct sums and four fifths of the multiplications.
 //
 //     output tile = A^T [ (G weight G^T) . (B^T input tile B) ] A
 //
 // The gradient of the weight is the same bilinear form turned round: G^T [ (A grad A^T) . (B^T
-// input B) ] G. Tiles are vectors over channels; the 36 frequencies of a tile lie `stride` floats
+// input B) ] G. Tiles are vectors over channels; the frequencies of a tile lie `stride` floats
 // apart, and blocks of 16 channels `block_stride` floats.
 #pragma once
 
@@ -16,10 +17,15 @@
 
 namespace voxelgrad {
 
-constexpr int winograd_tile = 4;   // output pixels on a side
-constexpr int winograd_patch = 6;  // input pixels on a side
 constexpr int winograd_kernel = 3;
-constexpr int winograd_frequencies = 36;
+
+// F(tile x tile, 3x3).
+struct WinogradForm {
+    int tile;  // output pixels on a side
+
+    constexpr int patch() const { return tile + winograd_kernel - 1; }  // input pixels on a side
+    constexpr int frequencies() const { return patch() * patch(); }
+};
 
 // Where the frequencies of a tile go.
 struct WinogradFrequencies {
@@ -41,31 +47,44 @@ template <class T>
 struct WinogradPixels {
     T* pixels;
     std::int64_t row_stride, pixel_stride;
-    int rows, columns;  // at most 4x4; the rest of the tile lies outside the image
+    int rows, columns;  // at most a tile; the rest of the tile lies outside the image
     int channels;
     float slope;      // of negative results: they are multiplied by it
-    bool past_cache;  // whole vectors at aligned addresses only; ends with fence()
+    bool past_cache;  // if vectors are whole cache lines; aligned to 64 bytes; ends with fence()
 };
 
-// T: the type of the images; frequencies are float.
+// The transforms of one form. T: the type of the images; frequencies are float.
 template <class T>
-struct WinogradImageKernels {
-    // 6x6 pixels -> 36 frequencies: B^T x B. The last vector is filled up with zeros.
+struct WinogradImageTransforms {
+    // A patch of pixels -> frequencies: B^T x B. The last vector is filled up with zeros.
     void (*input)(const WinogradPatch<T>& patch, const WinogradFrequencies& to);
-    // 4x4 pixels -> 36 frequencies: A y A^T. The last vector is filled up with zeros.
+    // A tile of pixels -> frequencies: A y A^T. The last vector is filled up with zeros.
     void (*gradient)(const WinogradPatch<T>& patch, const WinogradFrequencies& to);
-    // 36 frequencies -> 4x4 pixels plus bias, A^T m A + bias, and the slope.
+    // Frequencies -> a tile of pixels plus bias, A^T m A + bias, and the slope.
     void (*output)(const float* frequencies, std::int64_t stride, const float* bias,
                    const WinogradPixels<T>& to);
 };
 
-struct WinogradKernels {
-    // 9 taps of a panel of channels, `tap_stride` floats apart -> 36 frequencies: G w G^T.
+struct WinogradWeightTransforms {
+    // 9 taps of a panel of channels, `tap_stride` floats apart -> frequencies: G w G^T.
     void (*weight)(const float* taps, std::int64_t tap_stride, float* frequencies,
                    std::int64_t stride);
-    // 36 frequencies of up to a panel of channels -> 9 taps: G^T m G.
+    // Frequencies of up to a panel of channels -> 9 taps: G^T m G.
     void (*weight_gradient)(const float* frequencies, std::int64_t stride, float* const* taps,
                             int channels);
+};
+
+template <class Transforms>
+struct WinogradForms {
+    Transforms of_4, of_6;
+
+    const Transforms& of(WinogradForm form) const { return form.tile == 4 ? of_4 : of_6; }
+};
+template <class T>
+using WinogradImageKernels = WinogradForms<WinogradImageTransforms<T>>;
+
+struct WinogradKernels {
+    WinogradForms<WinogradWeightTransforms> weights;
     // After the last store past the cache, before another thread may read.
     void (*fence)();
 };

@@ -29,11 +29,6 @@ template <int tiles, int vectors>
 #pragma GCC unroll 16
     for (int t = 0; t < tiles; ++t)
         for (int v = 0; v < vectors; ++v) sums[t][v] = Vec{};
-    if (part.add)
-#pragma GCC unroll 16
-        for (int t = 0; t < tiles; ++t)
-            for (int v = 0; v < vectors; ++v)
-                sums[t][v] = load(part.target + t * panel + v * lanes);
     const float *source = part.source, *weight = part.weight;
     for (std::int64_t left = part.channels; left > 0; left -= strip_block) {
         const std::int64_t channels = left < strip_block ? left : strip_block;
@@ -51,7 +46,10 @@ template <int tiles, int vectors>
     }
 #pragma GCC unroll 16
     for (int t = 0; t < tiles; ++t)
-        for (int v = 0; v < vectors; ++v) store(part.target + t * panel + v * lanes, sums[t][v]);
+        for (int v = 0; v < vectors; ++v) {
+            float* out = part.target + t * panel + v * lanes;
+            store(out, part.add ? load(out) + sums[t][v] : sums[t][v]);
+        }
 }
 
 using ProductBlock = void (*)(const Part&);

@@ -1,4 +1,5 @@
-// Winograd convolution for kernels (depth, 3, 3) of stride 1: a quarter of the multiplications.
+// Winograd convolution for kernels (depth, 3, 3) of stride 1: a quarter or a fifth of
+// the multiplications.
 //
 // Tiles are transformed for all source channels, multiplied with the transformed weight frequency
 // by frequency, and transformed back (Jia et al., "Optimizing N-dimensional, Winograd-based
@@ -20,11 +21,11 @@
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t fewest_channels = 16;
+constexpr std::int64_t fewest_channels = 16, fewest_pixels = 4;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
 constexpr std::int64_t fewest_tiles = 28, most_tiles = 56;  // of a block
 constexpr std::int64_t most_slices = 8;
-constexpr std::int64_t cached_source = 144 * 1024;       // floats of a block's frequencies
+constexpr std::int64_t cached_source = 208 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
 constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
@@ -66,8 +67,9 @@ void transform_back(const Plan<T>& plan, const TileBlock& block, const float* pr
     const PassOf<T>& pass = plan.pass;
     const std::int64_t all = pass.target.channels, channel = panel * plan.width;
     const std::int64_t* extent = pass.target.extent;
-    const auto left = [](std::int64_t size, std::int64_t at) {
-        return static_cast<int>(std::min<std::int64_t>(winograd_tile, size - at));
+    const WinogradForm form = plan.tiles.form;
+    const auto left = [&](std::int64_t size, std::int64_t at) {
+        return static_cast<int>(std::min<std::int64_t>(form.tile, size - at));
     };
     WinogradPixels<T> to{};
     to.row_stride = extent[2] * all;
@@ -83,8 +85,8 @@ void transform_back(const Plan<T>& plan, const TileBlock& block, const float* pr
         to.pixels = pass.target_data + pixel * all + channel;
         to.rows = left(extent[1], place.row);
         to.columns = left(extent[2], place.column);
-        winograd_image_kernels<T>().output(products + (at - first) * plan.width, stride,
-                                           plan.bias + channel, to);
+        winograd_image_kernels<T>().of(form).output(products + (at - first) * plan.width, stride,
+                                                    plan.bias + channel, to);
     }
 }
 
@@ -95,13 +97,14 @@ void run_block(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
     const std::int64_t targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(targets * plan.width);
-    const std::int64_t source_size = frequencies_size(sources, channels);
-    Workspace<float> memory(std::max(source_size + winograd_frequencies * stride, huge_block));
+    const WinogradForm form = plan.tiles.form;
+    const std::int64_t source_size = frequencies_size(form, sources, channels);
+    Workspace<float> memory(std::max(source_size + form.frequencies() * stride, huge_block));
     const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
     float* products = memory.data() + source_size;
     transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);
     for (std::int64_t panel = 0; panel < plan.weight.panels(); ++panel) {
-        for (int f = 0; f < winograd_frequencies; ++f)
+        for (int f = 0; f < form.frequencies(); ++f)
             multiply(plan, block, source, f, panel, products + f * stride);
         transform_back(plan, block, products, stride, panel, 0, targets);
     }
@@ -114,42 +117,44 @@ void run_phases(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
     const std::int64_t targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(targets * plan.width);
-    Workspace<float> source_memory(frequencies_size(sources, channels));
-    Workspace<float> products(panels * winograd_frequencies * stride);
+    const WinogradForm form = plan.tiles.form;
+    Workspace<float> source_memory(frequencies_size(form, sources, channels));
+    Workspace<float> products(panels * form.frequencies() * stride);
     WinogradFrequencies source = frequencies_at(source_memory.data(), sources, channels);
     source.past_cache = true;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_source(plan.pass, plan.phase, plan.tiles, block, begin, end, source);
     });
-    parallel_for(winograd_frequencies * panels, [&](std::int64_t task) {
+    parallel_for(form.frequencies() * panels, [&](std::int64_t task) {
         const std::int64_t f = task / panels, panel = task % panels;
         multiply(plan, block, source, static_cast<int>(f), panel,
-                 products.data() + (panel * winograd_frequencies + f) * stride);
+                 products.data() + (panel * form.frequencies() + f) * stride);
     });
     parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t panel = 0; panel < panels; ++panel)
             transform_back(
                 plan, block,
-                products.data() + panel * winograd_frequencies * stride + begin * plan.width,
-                stride, panel, begin, end - begin);
+                products.data() + panel * form.frequencies() * stride + begin * plan.width, stride,
+                panel, begin, end - begin);
     });
 }
 
 // Cuts the tiles and says whether the blocks are worked on one after the other, in phases: blocks
 // of their own read the whole weight each, phases write and read all frequencies.
-bool choose_phases(const Sides& pass, const GatherPhase& phase, WinogradTiles& tiles) {
+bool choose_phases(WinogradForm form, const Sides& pass, const GatherPhase& phase,
+                   WinogradTiles& tiles) {
     const std::int64_t sources = pass.source.channels, targets = pass.target.channels;
-    const std::int64_t both = winograd_frequencies * (sources + targets);
+    const std::int64_t both = form.frequencies() * (sources + targets);
     const std::int64_t tile_size =
-        winograd_frequencies * strip_block * divide_up(sources, strip_block);
+        form.frequencies() * strip_block * divide_up(sources, strip_block);
     const std::int64_t batch = pass.geometry.batch, slices = phase.count[0];
-    tiles = cut_tiles(phase, batch, slices, phase_budget / both);
+    tiles = cut_tiles(form, phase, batch, slices, phase_budget / both);
     const std::int64_t all = tiles.count * slices;
     const std::int64_t wanted = std::max(fewest_tiles, divide_up(all, enough_units));
     const WinogradTiles own = cut_tiles(
-        phase, batch, most_slices,
+        form, phase, batch, most_slices,
         std::min(std::clamp(cached_source / tile_size, fewest_tiles, most_tiles), wanted));
-    const std::int64_t weight_size = winograd_frequencies * own.depth_taps * sources * targets;
+    const std::int64_t weight_size = form.frequencies() * own.depth_taps * sources * targets;
     const bool few = own.units() < fewest_units;
     if (few || own.units() * weight_size > phase_cost * all * both) return true;
     tiles = own;
@@ -157,11 +162,12 @@ bool choose_phases(const Sides& pass, const GatherPhase& phase, WinogradTiles& t
 }
 
 template <class T>
-void run(const PassOf<T>& pass, const GatherPhase& phase) {
+void run(int tile, const PassOf<T>& pass, const GatherPhase& phase) {
     if (pass.geometry.batch * pass.target.pixels() == 0) return;
+    const WinogradForm form = choose_form(tile, phase);
     WinogradTiles tiles;
-    const bool phases = choose_phases(pass, phase, tiles);
-    const WinogradWeight weight(pass, pass.weight, phase);
+    const bool phases = choose_phases(form, pass, phase, tiles);
+    const WinogradWeight weight(form, pass, pass.weight, phase);
     const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
     Workspace<float> bias(weight.panels() * width);
     std::fill_n(bias.data(), weight.panels() * width, 0.0f);
@@ -180,44 +186,49 @@ void run(const PassOf<T>& pass, const GatherPhase& phase) {
         parallel_for(tiles.units(), [&](std::int64_t unit) { run_block(plan, tiles.at(unit)); });
 }
 
-template <class T>
+template <class T, int tile>
 void coarse_from_fine(const ConvGeometry& g, const T* fine, const float* weight,
                       const ConvEpilogue& epilogue, T* coarse) {
-    run(forward_pass(g, fine, weight, epilogue, coarse), gather_coarse_from_fine(g));
+    run(tile, forward_pass(g, fine, weight, epilogue, coarse), gather_coarse_from_fine(g));
 }
 
-template <class T>
+template <class T, int tile>
 void fine_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
                       const ConvEpilogue& epilogue, T* fine) {
-    run(backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g).front());
+    run(tile, backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g).front());
 }
 
 // With few channels the transforms cost more than the multiplications that they save.
 bool worthwhile(const ConvGeometry& g) {
     return g.fine_channels >= fewest_channels && g.coarse_channels >= fewest_channels &&
-           g.coarse[1] >= winograd_tile && g.coarse[2] >= winograd_tile;
+           g.coarse[1] >= fewest_pixels && g.coarse[2] >= fewest_pixels;
 }
 
 // AMX multiplies bfloat16 more than four times as fast as float.
 bool worthwhile_in_bf16(const ConvGeometry& g) { return active_isa() != Isa::amx && worthwhile(g); }
 
+bool by_name_only(const ConvGeometry&) { return false; }
+
+template <class T, int tile>
+constexpr ConvAlgorithmFor<T> algorithm(const char* name, bool (*worthwhile)(const ConvGeometry&)) {
+    return {name,
+            winograd_accepts,
+            worthwhile,
+            coarse_from_fine<T, tile>,
+            fine_from_coarse<T, tile>,
+            conv_winograd_weight_gradient<T, tile>};
+}
+
 }  // namespace
 
-extern const ConvAlgorithm conv_winograd = {
-    "winograd",
-    winograd_accepts,
-    worthwhile,
-    coarse_from_fine<float>,
-    fine_from_coarse<float>,
-    conv_winograd_weight_gradient<float>,
-};
-extern const ConvAlgorithmFor<bf16> conv_winograd_bf16 = {
-    "winograd",
-    winograd_accepts,
-    worthwhile_in_bf16,
-    coarse_from_fine<bf16>,
-    fine_from_coarse<bf16>,
-    conv_winograd_weight_gradient<bf16>,
-};
+extern const ConvAlgorithm conv_winograd = algorithm<float, 0>("winograd", worthwhile);
+extern const ConvAlgorithm conv_winograd4 = algorithm<float, 4>("winograd4", by_name_only);
+extern const ConvAlgorithm conv_winograd6 = algorithm<float, 6>("winograd6", by_name_only);
+extern const ConvAlgorithmFor<bf16> conv_winograd_bf16 =
+    algorithm<bf16, 0>("winograd", worthwhile_in_bf16);
+extern const ConvAlgorithmFor<bf16> conv_winograd4_bf16 =
+    algorithm<bf16, 4>("winograd4", by_name_only);
+extern const ConvAlgorithmFor<bf16> conv_winograd6_bf16 =
+    algorithm<bf16, 6>("winograd6", by_name_only);
 
 }  // namespace voxelgrad

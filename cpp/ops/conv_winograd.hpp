@@ -12,8 +12,8 @@
 
 namespace voxelgrad {
 
-// Floats of a workspace that lies on huge pages: 36 frequencies are 36 streams, more than small
-// pages have entries for.
+// Floats of a workspace that lies on huge pages: each frequency is a stream, and they are more than
+// small pages have entries for.
 constexpr std::int64_t huge_block = 1 << 18;
 
 struct TileBlock {
@@ -27,6 +27,7 @@ struct TileBlock {
 };
 
 struct WinogradTiles {
+    WinogradForm form;
     std::int64_t rows, columns;       // of an image
     std::int64_t count;               // of all images, in one slice
     std::int64_t slices, depth_taps;  // target slices; taps of the kernel in depth
@@ -39,10 +40,15 @@ struct WinogradTiles {
     std::int64_t most_target_tiles() const { return block * depth; }
 };
 
+// The form of `tile` pixels, or with 0 the one that costs less: work and bytes go with the
+// frequencies of an image's tiles. The small form, whose errors are smaller, unless it costs a
+// ninth more.
+WinogradForm choose_form(int tile, const GatherPhase& phase);
+
 // Cuts the tiles of `phase` into even blocks of at most `most_slices` target slices and about
 // `most_tiles` source tiles.
-WinogradTiles cut_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t most_slices,
-                        std::int64_t most_tiles);
+WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_t batch,
+                        std::int64_t most_slices, std::int64_t most_tiles);
 
 // Where a tile lies: image and the index of its first target pixel.
 struct TilePlace {
@@ -50,13 +56,13 @@ struct TilePlace {
 };
 TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile);
 
-// Floats between frequencies that hold `size` each: an odd number of cache lines, since the 36
+// Floats between frequencies that hold `size` each: an odd number of cache lines, since the
 // frequencies of a tile must not fall on the same cache sets.
 std::int64_t frequency_stride(std::int64_t size);
 
 // The frequencies of `tiles` tiles at `data`: [frequency][channel block][tile][16].
 WinogradFrequencies frequencies_at(float* data, std::int64_t tiles, std::int64_t channels);
-std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels);
+std::int64_t frequencies_size(WinogradForm form, std::int64_t tiles, std::int64_t channels);
 
 // Transforms source tiles [begin, end) of a block.
 template <class T>
@@ -72,25 +78,28 @@ void transform_gradient(const Side& target, const T* gradient, const WinogradTil
 // The weight in frequencies, by panels of target channels.
 class WinogradWeight {
  public:
-    WinogradWeight(const Sides& sides, const float* weight, const GatherPhase& phase);
+    WinogradWeight(WinogradForm form, const Sides& sides, const float* weight,
+                   const GatherPhase& phase);
 
     std::int64_t panels() const { return panels_; }
     std::int64_t stride() const { return stride_; }
     // [depth tap][source channel][panel]
     const float* at(std::int64_t panel, std::int64_t frequency) const {
-        return data_.data() + (panel * winograd_frequencies + frequency) * stride_;
+        return data_.data() + (panel * form_.frequencies() + frequency) * stride_;
     }
 
  private:
     void transform(const Sides& sides, const float* weight, const GatherPhase& phase,
                    std::int64_t panel, std::int64_t start, float* data) const;
 
+    WinogradForm form_;
     std::int64_t depth_taps_, panels_, stride_;
     PackedWeight<float> data_;
 };
 
 bool winograd_accepts(const ConvGeometry& geometry);
-template <class T>
+// tile: of the form; 0: the one that costs least.
+template <class T, int tile>
 void conv_winograd_weight_gradient(const ConvGeometry& geometry, const T* fine, const T* coarse,
                                    float* grad_weight);
 

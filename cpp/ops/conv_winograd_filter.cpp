@@ -39,13 +39,15 @@ void copy_tap(const Sides& sides, const float* weight, std::int64_t tap, std::in
 
 }  // namespace
 
-WinogradWeight::WinogradWeight(const Sides& sides, const float* weight, const GatherPhase& phase)
-    : depth_taps_(phase.high[0] - phase.low[0] + 1),
+WinogradWeight::WinogradWeight(WinogradForm form, const Sides& sides, const float* weight,
+                               const GatherPhase& phase)
+    : form_(form),
+      depth_taps_(phase.high[0] - phase.low[0] + 1),
       panels_(divide_up(sides.target.channels, winograd_product_kernels().panel)),
       stride_(
           frequency_stride(depth_taps_ * sides.source.channels * winograd_product_kernels().panel)),
-      data_(&winograd_product_kernels(), weight, sides.geometry.weight_size(),
-            panels_ * winograd_frequencies * stride_, [&](float* data) {
+      data_(&winograd_kernels().weights.of(form), weight, sides.geometry.weight_size(),
+            panels_ * form.frequencies() * stride_, [&](float* data) {
                 const std::int64_t blocks = divide_up(sides.source.channels, strip_block);
                 parallel_for(panels_ * blocks, [&](std::int64_t task) {
                     transform(sides, weight, phase, task / blocks, task % blocks * strip_block,
@@ -66,10 +68,10 @@ void WinogradWeight::transform(const Sides& sides, const float* weight, const Ga
         for (int t = 0; t < plane; ++t)
             copy_tap(sides, weight, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel),
                      first, targets, start, sources, taps.data() + t * tap_stride, width);
-        float* out = data + panel * winograd_frequencies * stride_ + (depth * all + start) * width;
+        float* out = data + panel * form_.frequencies() * stride_ + (depth * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)
-            winograd_kernels().weight(taps.data() + s * width, tap_stride, out + s * width,
-                                      stride_);
+            winograd_kernels().weights.of(form_).weight(taps.data() + s * width, tap_stride,
+                                                        out + s * width, stride_);
     }
 }
 

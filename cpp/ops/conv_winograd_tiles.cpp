@@ -10,7 +10,7 @@ namespace {
 // How a patch of pixels becomes frequencies.
 template <class T>
 struct PatchTransform {
-    decltype(WinogradImageKernels<T>::input) kernel;
+    decltype(WinogradImageTransforms<T>::input) kernel;
     int size;                    // of the patch, pixels on a side
     const std::int64_t* extent;  // of the grid
     std::int64_t channels;
@@ -30,8 +30,8 @@ struct PatchTransform {
     }
 };
 
-void clear_tile(const WinogradFrequencies& tile, std::int64_t channels) {
-    for (int f = 0; f < winograd_frequencies; ++f)
+void clear_tile(WinogradForm form, const WinogradFrequencies& tile, std::int64_t channels) {
+    for (int f = 0; f < form.frequencies(); ++f)
         for (std::int64_t b = 0; b < divide_up(channels, strip_block); ++b)
             std::fill_n(tile.data + f * tile.stride + b * tile.block_stride, strip_block, 0.0f);
 }
@@ -48,7 +48,7 @@ void transform_tiles(const PatchTransform<T>& transform, const T* data, const st
         WinogradFrequencies tile = to;
         tile.data += at * strip_block;
         if (depth < 0 || depth >= extent[0]) {
-            clear_tile(tile, transform.channels);
+            clear_tile(tiles.form, tile, transform.channels);
             continue;
         }
         const T* slice =
@@ -65,11 +65,22 @@ TileBlock WinogradTiles::at(std::int64_t unit) const {
     return {first, std::min(block, count - first), from, std::min(depth, slices - from)};
 }
 
-WinogradTiles cut_tiles(const GatherPhase& phase, std::int64_t batch, std::int64_t most_slices,
-                        std::int64_t most_tiles) {
+WinogradForm choose_form(int tile, const GatherPhase& phase) {
+    if (tile != 0) return {tile};
+    constexpr WinogradForm small{4}, large{6};
+    const auto cost = [&](WinogradForm form) {
+        return divide_up(phase.count[1], form.tile) * divide_up(phase.count[2], form.tile) *
+               form.frequencies();
+    };
+    return 10 * cost(large) < 9 * cost(small) ? large : small;
+}
+
+WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_t batch,
+                        std::int64_t most_slices, std::int64_t most_tiles) {
     WinogradTiles tiles{};
-    tiles.rows = divide_up(phase.count[1], winograd_tile);
-    tiles.columns = divide_up(phase.count[2], winograd_tile);
+    tiles.form = form;
+    tiles.rows = divide_up(phase.count[1], form.tile);
+    tiles.columns = divide_up(phase.count[2], form.tile);
     tiles.count = batch * tiles.rows * tiles.columns;
     tiles.slices = phase.count[0];
     tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
@@ -83,8 +94,8 @@ WinogradTiles cut_tiles(const GatherPhase& phase, std::int64_t batch, std::int64
 
 TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile) {
     const std::int64_t in_image = tile % (tiles.rows * tiles.columns);
-    return {tile / (tiles.rows * tiles.columns), in_image / tiles.columns * winograd_tile,
-            in_image % tiles.columns * winograd_tile};
+    return {tile / (tiles.rows * tiles.columns), in_image / tiles.columns * tiles.form.tile,
+            in_image % tiles.columns * tiles.form.tile};
 }
 
 std::int64_t frequency_stride(std::int64_t size) {
@@ -97,16 +108,16 @@ WinogradFrequencies frequencies_at(float* data, std::int64_t tiles, std::int64_t
             false};
 }
 
-std::int64_t frequencies_size(std::int64_t tiles, std::int64_t channels) {
-    return winograd_frequencies * frequencies_at(nullptr, tiles, channels).stride;
+std::int64_t frequencies_size(WinogradForm form, std::int64_t tiles, std::int64_t channels) {
+    return form.frequencies() * frequencies_at(nullptr, tiles, channels).stride;
 }
 
 template <class T>
 void transform_source(const PassOf<T>& pass, const GatherPhase& phase, const WinogradTiles& tiles,
                       const TileBlock& block, std::int64_t begin, std::int64_t end,
                       const WinogradFrequencies& to) {
-    const PatchTransform<T> transform{winograd_image_kernels<T>().input, winograd_patch,
-                                      pass.source.extent, pass.source.channels};
+    const PatchTransform<T> transform{winograd_image_kernels<T>().of(tiles.form).input,
+                                      tiles.form.patch(), pass.source.extent, pass.source.channels};
     transform_tiles(transform, pass.source_data, phase.low, tiles, block, begin, end, to);
 }
 
@@ -115,8 +126,8 @@ void transform_gradient(const Side& target, const T* gradient, const WinogradTil
                         const TileBlock& block, std::int64_t begin, std::int64_t end,
                         const WinogradFrequencies& to) {
     const std::int64_t low[conv_axes] = {0, 0, 0};
-    const PatchTransform<T> transform{winograd_image_kernels<T>().gradient, winograd_tile,
-                                      target.extent, target.channels};
+    const PatchTransform<T> transform{winograd_image_kernels<T>().of(tiles.form).gradient,
+                                      tiles.form.tile, target.extent, target.channels};
     transform_tiles(transform, gradient, low, tiles, block, begin, end, to);
 }
 

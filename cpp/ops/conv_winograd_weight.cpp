@@ -43,7 +43,7 @@ struct Plan {
     std::int64_t block_at(std::int64_t panel, std::int64_t block) const {
         return (panel * left_blocks + block) * block_size;
     }
-    std::int64_t size() const { return winograd_frequencies * stride; }
+    std::int64_t size() const { return tiles.form.frequencies() * stride; }
 };
 
 // Adds the products of a block's tiles [first, first + count) for one frequency and panel to the
@@ -82,8 +82,10 @@ template <class T>
 void run_chunk(const Plan<T>& plan, std::int64_t first_unit, std::int64_t end_unit, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
     const Side &source = plan.pass.source, &target = plan.pass.target;
-    const std::int64_t fine_size = frequencies_size(tiles.most_source_tiles(), source.channels);
-    const std::int64_t coarse_size = frequencies_size(tiles.most_target_tiles(), target.channels);
+    const std::int64_t fine_size =
+        frequencies_size(tiles.form, tiles.most_source_tiles(), source.channels);
+    const std::int64_t coarse_size =
+        frequencies_size(tiles.form, tiles.most_target_tiles(), target.channels);
     Workspace<float> memory(std::max(fine_size + coarse_size, huge_block));
     for (std::int64_t unit = first_unit; unit < end_unit; ++unit) {
         const TileBlock block = tiles.at(unit);
@@ -93,7 +95,7 @@ void run_chunk(const Plan<T>& plan, std::int64_t first_unit, std::int64_t end_un
         const auto coarse = frequencies_at(memory.data() + fine_size, targets, target.channels);
         transform_source(plan.pass, plan.phase, tiles, block, 0, sources, fine);
         transform_gradient(target, plan.coarse, tiles, block, 0, targets, coarse);
-        for (int f = 0; f < winograd_frequencies; ++f)
+        for (int f = 0; f < tiles.form.frequencies(); ++f)
             for (std::int64_t panel = 0; panel < plan.right_panels; ++panel)
                 add_products(plan, block, fine, coarse, f, panel, 0, targets, unit != first_unit,
                              sums);
@@ -107,8 +109,8 @@ void run_phases(const Plan<T>& plan, const TileBlock& block, bool add, float* su
     const Side &source = plan.pass.source, &target = plan.pass.target;
     const std::int64_t sources = block.source_tiles(tiles.depth_taps);
     const std::int64_t targets = block.target_tiles();
-    Workspace<float> fine_memory(frequencies_size(sources, source.channels));
-    Workspace<float> coarse_memory(frequencies_size(targets, target.channels));
+    Workspace<float> fine_memory(frequencies_size(tiles.form, sources, source.channels));
+    Workspace<float> coarse_memory(frequencies_size(tiles.form, targets, target.channels));
     auto fine = frequencies_at(fine_memory.data(), sources, source.channels);
     auto coarse = frequencies_at(coarse_memory.data(), targets, target.channels);
     fine.past_cache = coarse.past_cache = true;
@@ -119,7 +121,7 @@ void run_phases(const Plan<T>& plan, const TileBlock& block, bool add, float* su
         transform_gradient(target, plan.coarse, tiles, block, begin, end, coarse);
     });
     const std::int64_t part = even_part(targets, product_tiles);
-    parallel_for(winograd_frequencies * plan.right_panels, [&](std::int64_t task) {
+    parallel_for(tiles.form.frequencies() * plan.right_panels, [&](std::int64_t task) {
         const int f = static_cast<int>(task / plan.right_panels);
         for (std::int64_t first = 0; first < targets; first += part)
             add_products(plan, block, fine, coarse, f, task % plan.right_panels, first,
@@ -157,12 +159,15 @@ void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block,
             taps[t] = grad_weight + (plan.right_is_fine ? g.weight_index(0, left, right, tap)
                                                         : g.weight_index(0, right, left, tap));
         }
-        winograd_kernels().weight_gradient(source, plan.stride, taps, valid);
+        winograd_kernels()
+            .weights.of(plan.tiles.form)
+            .weight_gradient(source, plan.stride, taps, valid);
     }
 }
 
 template <class T>
-Plan<T> make_plan(const PassOf<T>& pass, const GatherPhase& phase, const T* coarse) {
+Plan<T> make_plan(WinogradForm form, const PassOf<T>& pass, const GatherPhase& phase,
+                  const T* coarse) {
     const ConvGeometry& g = pass.geometry;
     Plan<T> plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
                  0,    !g.transposed, 0,      0};
@@ -171,10 +176,10 @@ Plan<T> make_plan(const PassOf<T>& pass, const GatherPhase& phase, const T* coar
     plan.left_blocks = divide_up(plan.left_channels, strip_block);
     plan.right_panels = divide_up(plan.right_channels, plan.width);
     const std::int64_t tile_size =
-        winograd_frequencies * strip_block *
+        form.frequencies() * strip_block *
         (divide_up(g.fine_channels, strip_block) + divide_up(g.coarse_channels, strip_block));
-    plan.tiles =
-        cut_tiles(phase, g.batch, most_slices, std::min(cached_block / tile_size, most_tiles));
+    plan.tiles = cut_tiles(form, phase, g.batch, most_slices,
+                           std::min(cached_block / tile_size, most_tiles));
     plan.block_size = plan.tiles.depth_taps * strip_block * plan.width;
     plan.stride = frequency_stride(plan.block_at(plan.right_panels, 0));
     return plan;
@@ -182,12 +187,13 @@ Plan<T> make_plan(const PassOf<T>& pass, const GatherPhase& phase, const T* coar
 
 }  // namespace
 
-template <class T>
+template <class T, int tile>
 void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T* coarse,
                                    float* grad_weight) {
     const PassOf<T> pass = forward_pass<T>(g, fine, nullptr, {}, nullptr);
     const GatherPhase phase = gather_coarse_from_fine(g);
-    Plan<T> plan = make_plan(pass, phase, coarse);
+    const WinogradForm form = choose_form(tile, phase);
+    Plan<T> plan = make_plan(form, pass, phase, coarse);
     if (plan.tiles.count * plan.tiles.slices == 0) {
         std::fill_n(grad_weight, g.weight_size(), 0.0f);
         return;
@@ -196,8 +202,8 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T
     const std::int64_t chunks = phases ? 1 : enough_chunks;
     Workspace<float> partial(chunks * plan.size());
     if (phases) {
-        const std::int64_t both = winograd_frequencies * (g.fine_channels + g.coarse_channels);
-        plan.tiles = cut_tiles(phase, g.batch, phase.count[0], phase_budget / both);
+        const std::int64_t both = form.frequencies() * (g.fine_channels + g.coarse_channels);
+        plan.tiles = cut_tiles(form, phase, g.batch, phase.count[0], phase_budget / both);
         for (std::int64_t unit = 0; unit < plan.tiles.units(); ++unit)
             run_phases(plan, plan.tiles.at(unit), unit > 0, partial.data());
     } else {
@@ -214,8 +220,14 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T
     });
 }
 
-template void conv_winograd_weight_gradient(const ConvGeometry&, const float*, const float*,
-                                            float*);
-template void conv_winograd_weight_gradient(const ConvGeometry&, const bf16*, const bf16*, float*);
+#define VOXELGRAD_WEIGHT_GRADIENT(T, tile)                                                        \
+    template void conv_winograd_weight_gradient<T, tile>(const ConvGeometry&, const T*, const T*, \
+                                                         float*);
+VOXELGRAD_WEIGHT_GRADIENT(float, 0)
+VOXELGRAD_WEIGHT_GRADIENT(float, 4)
+VOXELGRAD_WEIGHT_GRADIENT(float, 6)
+VOXELGRAD_WEIGHT_GRADIENT(bf16, 0)
+VOXELGRAD_WEIGHT_GRADIENT(bf16, 4)
+VOXELGRAD_WEIGHT_GRADIENT(bf16, 6)
 
 }  // namespace voxelgrad

@@ -1,0 +1,277 @@
+// Winograd's transforms of one line or tile of vectors, for *.isa.cpp files.
+#pragma once
+
+#include "kernels/simd.hpp"
+#include "kernels/winograd.hpp"
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+// The finite points other than 0, +-sqrt(square).
+template <int tile>
+struct Points;
+template <>
+struct Points<4> {
+    static constexpr int pairs = 2;
+    static constexpr double squares[] = {0.5, 2.0};
+    static constexpr double roots[] = {0.70710678118654752, 1.41421356237309505};
+};
+template <>
+struct Points<6> {
+    static constexpr int pairs = 3;
+    static constexpr double squares[] = {0.25, 1.0, 4.0};
+    static constexpr double roots[] = {0.5, 1.0, 2.0};
+};
+
+// The matrices of a form follow from its points; s is the square of the variable.
+template <int tile>
+struct Form : Points<tile> {
+    using Points<tile>::pairs, Points<tile>::squares;
+    static constexpr int size = tile + winograd_kernel - 1;
+
+    double products[pairs + 1][pairs + 1];  // of s - square over all pairs but one; [pairs]: of all
+    double scales[pairs];                   // what G multiplies the rows of a pair by
+    double powers[pairs][pairs];            // of the squares
+
+    constexpr Form() : products{}, scales{}, powers{} {
+        for (int without = 0; without <= pairs; ++without) {
+            double* product = products[without];
+            product[0] = 1.0;
+            for (int k = 0, degree = 0; k < pairs; ++k) {
+                if (k == without) continue;
+                product[++degree] = 1.0;
+                for (int i = degree - 1; i >= 0; --i)
+                    product[i] = (i > 0 ? product[i - 1] : 0.0) - squares[k] * product[i];
+            }
+        }
+        for (int pair = 0; pair < pairs; ++pair) {
+            double scale = 2.0 * squares[pair], power = 1.0;
+            for (int k = 0; k < pairs; ++k) {
+                if (k != pair) scale *= squares[pair] - squares[k];
+                powers[pair][k] = power;
+                power *= squares[pair];
+            }
+            scales[pair] = 1.0 / scale;
+        }
+    }
+};
+template <int tile>
+constexpr Form<tile> form{};
+
+// Known when compiled. Additions go through units of their own on some processors.
+[[gnu::always_inline]] inline Vec multiply_add(double factor, Vec v, Vec sum) {
+    if (factor == 1.0) return sum + v;
+    if (factor == -1.0) return sum - v;
+    return multiply_add(splat(static_cast<float>(factor)), v, sum);
+}
+[[gnu::always_inline]] inline Vec multiply(double factor, Vec v) {
+    return factor == 1.0 ? v : splat(static_cast<float>(factor)) * v;
+}
+
+// Each transform maps a line of vectors to a line of vectors. Results that share sums come in
+// groups: number i of a group is row(group, i), -1 where there is none. Fused operations are spelt
+// out, so that a tile's result does not depend on how it is stored.
+
+// The rows of 0 and infinity, and those of each pair of points.
+template <int tile>
+struct PointRows {
+    static constexpr int to = Form<tile>::size, groups = Form<tile>::pairs + 1, most = 2;
+    static constexpr int row(int group, int i) {
+        return group > 0 ? 2 * group - 1 + i : i * (to - 1);
+    }
+    [[gnu::always_inline]] static void split(double point, Vec even, Vec odd, Vec* t) {
+        t[0] = multiply_add(point, odd, even);
+        t[1] = multiply_add(-point, odd, even);
+    }
+};
+
+template <int tile>
+struct InputTransform : PointRows<tile> {  // B^T
+    using F = Form<tile>;
+    static constexpr int from = F::size;
+    template <int group>
+    [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
+        if constexpr (group == 0) {
+            Vec zero = d[0], infinity = d[from - 1];
+#pragma GCC unroll 4
+            for (int i = 0; i < F::pairs; ++i) {
+                zero = multiply_add(
+                    form<tile>.products[F::pairs][0] * form<tile>.products[F::pairs][i + 1],
+                    d[2 * i + 2], zero);
+                infinity = multiply_add(form<tile>.products[F::pairs][i], d[2 * i + 1], infinity);
+            }
+            t[0] = zero;
+            t[1] = infinity;
+        } else {
+            constexpr int pair = group - 1;
+            Vec even = d[from - 2], odd = d[from - 3];
+#pragma GCC unroll 4
+            for (int i = 0; i < F::pairs - 1; ++i) {
+                even = multiply_add(form<tile>.products[pair][i], d[2 * i + 2], even);
+                odd = multiply_add(form<tile>.products[pair][i], d[2 * i + 1], odd);
+            }
+            PointRows<tile>::split(F::roots[pair], even, odd, t);
+        }
+    }
+};
+
+template <int tile>
+struct WeightTransform : PointRows<tile> {  // G
+    using F = Form<tile>;
+    static constexpr int from = winograd_kernel;
+    template <int group>
+    [[gnu::always_inline]] static void apply(const Vec* g, Vec* t) {
+        if constexpr (group == 0) {
+            t[0] = g[0];
+            t[1] = g[2];
+        } else {
+            constexpr int pair = group - 1;
+            const Vec even =
+                multiply(form<tile>.scales[pair], multiply_add(F::squares[pair], g[2], g[0]));
+            PointRows<tile>::split(form<tile>.scales[pair] * F::roots[pair], even, g[1], t);
+        }
+    }
+};
+
+template <int tile>
+struct GradientTransform : PointRows<tile> {  // A
+    using F = Form<tile>;
+    static constexpr int from = tile;
+    template <int group>
+    [[gnu::always_inline]] static void apply(const Vec* y, Vec* t) {
+        if constexpr (group == 0) {
+            t[0] = y[0];
+            t[1] = y[tile - 1];
+        } else {
+            constexpr int pair = group - 1;
+            Vec even = y[tile - 2], odd = y[tile - 1];
+#pragma GCC unroll 4
+            for (int i = F::pairs - 2; i >= 0; --i) {
+                even = multiply_add(F::squares[pair], even, y[2 * i]);
+                odd = multiply_add(F::squares[pair], odd, y[2 * i + 1]);
+            }
+            PointRows<tile>::split(F::roots[pair], even, odd, t);
+        }
+    }
+};
+
+// The sums over the points that the even rows share, and the differences that the odd ones share.
+template <int tile>
+struct OutputTransform {  // A^T
+    using F = Form<tile>;
+    static constexpr int from = F::size, to = tile, groups = 2, most = F::pairs;
+    static constexpr int row(int group, int i) { return 2 * i + group; }
+    template <int group>
+    [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
+        Vec shared[F::pairs];
+#pragma GCC unroll 4
+        for (int k = 0; k < F::pairs; ++k)
+            shared[k] = group == 0 ? m[2 * k + 1] + m[2 * k + 2] : m[2 * k + 1] - m[2 * k + 2];
+#pragma GCC unroll 4
+        for (int i = 0; i < most; ++i) {
+            const auto factor = [&](int k) {
+                return form<tile>.powers[k][i] * (group == 0 ? 1.0 : F::roots[k]);
+            };
+            constexpr int first = F::pairs / 2;  // the points nearest to 1
+            Vec sum = multiply(factor(first), shared[first]);
+            if (group == 0 && i == 0) sum = m[0] + shared[first];
+            if (group == 1 && i == most - 1)
+                sum = multiply_add(factor(first), shared[first], m[from - 1]);
+#pragma GCC unroll 4
+            for (int k = 0; k < F::pairs; ++k)
+                if (k != first) sum = multiply_add(factor(k), shared[k], sum);
+            t[i] = sum;
+        }
+    }
+};
+
+template <int tile>
+struct WeightGradientTransform {  // G^T
+    using F = Form<tile>;
+    static constexpr int from = F::size, to = winograd_kernel, groups = 2, most = 2;
+    static constexpr int row(int group, int i) { return group == 0 ? 2 * i : i == 0 ? 1 : -1; }
+    template <int group>
+    [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
+        if constexpr (group == 0) {
+            t[0] = m[0];
+            t[1] = m[from - 1];
+#pragma GCC unroll 4
+            for (int k = 0; k < F::pairs; ++k) {
+                const Vec even = m[2 * k + 1] + m[2 * k + 2];
+                t[0] = multiply_add(form<tile>.scales[k], even, t[0]);
+                t[1] = multiply_add(form<tile>.scales[k] * F::squares[k], even, t[1]);
+            }
+        } else {
+            t[0] = multiply(form<tile>.scales[0] * F::roots[0], m[1] - m[2]);
+#pragma GCC unroll 4
+            for (int k = 1; k < F::pairs; ++k)
+                t[0] = multiply_add(form<tile>.scales[k] * F::roots[k], m[2 * k + 1] - m[2 * k + 2],
+                                    t[0]);
+        }
+    }
+};
+
+// Vectors in rows and columns.
+template <class T>
+struct VectorGrid {
+    T* data;
+    std::int64_t row_stride, column_stride;
+};
+
+// Hides where a pointer comes from: otherwise the compiler keeps the address of every vector on the
+// stack.
+template <class T>
+[[gnu::always_inline]] inline T* opaque(T* pointer) {
+    asm("" : "+r"(pointer));
+    return pointer;
+}
+
+template <class Transform, int group, class T, class Put>
+[[gnu::always_inline]] inline void transform_row(const Vec* line, T* row, std::int64_t stride,
+                                                 Put put) {
+    if constexpr (group < Transform::groups) {
+        Vec values[Transform::most];
+        Transform::template apply<group>(line, values);
+#pragma GCC unroll 4
+        for (int i = 0; i < Transform::most; ++i)
+            if (Transform::row(group, i) >= 0)
+                put(row + Transform::row(group, i) * stride, values[i]);
+        transform_row<Transform, group + 1>(line, row, stride, put);
+    }
+}
+
+template <class Transform, int group, class From, class To, class Put>
+[[gnu::always_inline]] inline void transform_groups(const VectorGrid<From>& from,
+                                                    const VectorGrid<To>& to, Put put) {
+    if constexpr (group < Transform::groups) {
+        Vec part[Transform::most][Transform::from];
+#pragma GCC unroll 8
+        for (int column = 0; column < Transform::from; ++column) {
+            From* const top = opaque(from.data + column * from.column_stride);
+            Vec line[Transform::from], values[Transform::most];
+#pragma GCC unroll 8
+            for (int row = 0; row < Transform::from; ++row)
+                line[row] = load(top + row * from.row_stride);
+            Transform::template apply<group>(line, values);
+#pragma GCC unroll 4
+            for (int i = 0; i < Transform::most; ++i) part[i][column] = values[i];
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < Transform::most; ++i)
+            if (const int row = Transform::row(group, i); row >= 0)
+                transform_row<Transform, 0>(part[i], opaque(to.data + row * to.row_stride),
+                                            to.column_stride, put);
+        transform_groups<Transform, group + 1>(from, to, put);
+    }
+}
+
+// Transforms the columns and rows of a tile; put(address, vector) stores. Columns are transformed
+// for one group of rows after the other: a whole tile between the two passes would not fit into
+// registers. A function of its own: in a loop over channels fewer registers are left for addresses.
+template <class Transform, class From, class To, class Put>
+[[gnu::noinline]] void transform_tile(VectorGrid<From> from, VectorGrid<To> to, Put put) {
+    transform_groups<Transform, 0>(from, to, put);
+}
+
+}  // namespace
+}  // namespace voxelgrad::VOXELGRAD_ISA
