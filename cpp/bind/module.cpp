@@ -10,6 +10,7 @@
 #include "ops/cast.hpp"
 #include "ops/clip.hpp"
 #include "ops/conv.hpp"
+#include "ops/conv_joined.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/dice.hpp"
 #include "ops/dropout.hpp"
@@ -155,6 +156,13 @@ void define_conv(py::module_& m) {
         "grad_input"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
     def(m, "conv_backward_weight", vg::conv_backward_weight<T>, "grad_output"_a, "input"_a,
         "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_joined_forward", vg::conv_joined_forward<T>, "inputs"_a, "weight"_a, "bias"_a,
+        "output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a, "slope"_a);
+    def(m, "conv_joined_backward_data", vg::conv_joined_backward_data<T>, "grad_output"_a,
+        "weight"_a, "grad_inputs"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a);
+    def(m, "conv_joined_backward_weight", vg::conv_joined_backward_weight<T>, "grad_output"_a,
+        "inputs"_a, "grad_weight"_a, "grad_bias"_a, "stride"_a, "padding"_a, "dilation"_a,
+        "groups"_a);
     def(m, "conv_transpose_forward", vg::conv_transpose_forward<T>, "input"_a, "weight"_a, "bias"_a,
         "output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a, "slope"_a);
     def(m, "conv_transpose_backward_data", vg::conv_transpose_backward_data<T>, "grad_output"_a,

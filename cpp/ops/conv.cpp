@@ -1,18 +1,11 @@
 #include "ops/conv.hpp"
 
 #include "ops/conv_algorithms.hpp"
-#include "ops/conv_arguments.hpp"
+#include "ops/conv_bias.hpp"
 #include "ops/linear_row.hpp"
-#include "ops/reduce.hpp"
 
 namespace voxelgrad {
 namespace {
-
-template <class T>
-void bias_gradient(const char* op, const View<const T>& grad_output,
-                   const OptionalView<float>& grad_bias) {
-    if (grad_bias) reduce_sum(grad_output, bias_sums(op, grad_output, grad_bias), 1.0);
-}
 
 // Whether linear layers have functions of their own for one row: products of a matrix and a row.
 template <class T>

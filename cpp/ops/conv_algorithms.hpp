@@ -9,6 +9,7 @@
 #include "core/bf16.hpp"
 #include "ops/conv_epilogue.hpp"
 #include "ops/conv_geometry.hpp"
+#include "ops/conv_pieces.hpp"
 
 namespace voxelgrad {
 
@@ -23,6 +24,15 @@ struct ConvAlgorithmFor {
                              const ConvEpilogue&, T* fine);
     void (*weight_gradient)(const ConvGeometry&, const T* fine, const T* coarse,
                             float* grad_weight);
+
+    // The same where the fine grid lies in pieces, each of which begins with a block of 16
+    // channels; null: the algorithm wants them joined.
+    void (*coarse_from_pieces)(const ConvGeometry&, ImagePieces<const T> fine, const float* weight,
+                               const ConvEpilogue&, T* coarse) = nullptr;
+    void (*pieces_from_coarse)(const ConvGeometry&, const T* coarse, const float* weight,
+                               ImagePieces<T> fine) = nullptr;
+    void (*weight_gradient_of_pieces)(const ConvGeometry&, ImagePieces<const T> fine,
+                                      const T* coarse, float* grad_weight) = nullptr;
 };
 
 using ConvAlgorithm = ConvAlgorithmFor<float>;

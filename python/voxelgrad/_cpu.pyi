@@ -190,6 +190,36 @@ def conv_backward_weight(
     dilation: tuple[int, ...],
     groups: int,
 ) -> None: ...
+def conv_joined_forward(
+    inputs: Sequence[_Images],
+    weight: _Floats,
+    bias: _Floats | None,
+    output: _Images,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    slope: float,
+) -> None: ...
+def conv_joined_backward_data(
+    grad_output: _Images,
+    weight: _Floats,
+    grad_inputs: Sequence[_Images],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
+def conv_joined_backward_weight(
+    grad_output: _Images,
+    inputs: Sequence[_Images],
+    grad_weight: _Floats,
+    grad_bias: _Floats | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+) -> None: ...
 def conv_transpose_forward(
     input: _Images,
     weight: _Floats,

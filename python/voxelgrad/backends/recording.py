@@ -18,7 +18,7 @@ from voxelgrad._cpu import Plan
 
 Array = NDArray[Any]
 
-_LAYERS = ("conv_forward", "conv_transpose_forward", "linear_forward")
+_LAYERS = ("conv_forward", "conv_joined_forward", "conv_transpose_forward", "linear_forward")
 
 
 class Recording:

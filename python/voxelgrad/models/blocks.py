@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from voxelgrad import nn, ops
+from voxelgrad import nn
 from voxelgrad.nn.arguments import at_least
 from voxelgrad.nn.conv import Convolution, TransposedConvolution
 from voxelgrad.nn.norm import normalise
@@ -50,8 +50,8 @@ def make_activation(activation: str) -> nn.Module:
 class ConvBlock(nn.Module):
     """Twice (convolution 3, norm, activation): (N, *spatial, C) -> (N, *spatial', features).
 
-    Several inputs are joined along the channels first; C is what they have together. The
-    convolutions are padded by 1 and have a bias only where no norm follows.
+    Several inputs are convolved as one, joined along the channels; C is what they have together.
+    The convolutions are padded by 1 and have a bias only where no norm follows.
 
     Args:
         in_channels: C.
@@ -81,17 +81,11 @@ class ConvBlock(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the features, (N, *spatial', features)."""
-        # Nested, and joined here: an array that has a name lives until the block is through.
+        # Nested: an array that has a name lives until the block is through.
         return normalise(
             self.norm2,
             self.activation2,
-            self.conv2(
-                normalise(
-                    self.norm1,
-                    self.activation1,
-                    self.conv1(ops.concat(inputs) if len(inputs) > 1 else inputs[0]),
-                )
-            ),
+            self.conv2(normalise(self.norm1, self.activation1, self.conv1(*inputs))),
         )
 
 

@@ -74,7 +74,8 @@ class Convolution(Module):
 class Conv1d(Convolution):
     """Convolution of a signal: (N, L, in_channels) -> (N, L', out_channels).
 
-    Each output size is (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1.
+    Each output size is (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1. Several
+    signals that have ``in_channels`` together are convolved as one, joined along the channels.
 
     Args:
         in_channels: Channels of the input.
@@ -92,10 +93,16 @@ class Conv1d(Convolution):
 
     rank = 1
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, *more: Tensor) -> Tensor:
         """Return the convolved signal (N, L', out_channels)."""
         return ops.conv1d(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            (input, *more) if more else input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
         )
 
 
@@ -107,10 +114,16 @@ class Conv2d(Convolution):
 
     rank = 2
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, *more: Tensor) -> Tensor:
         """Return the convolved image (N, H', W', out_channels)."""
         return ops.conv2d(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            (input, *more) if more else input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
         )
 
 
@@ -122,10 +135,16 @@ class Conv3d(Convolution):
 
     rank = 3
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor, *more: Tensor) -> Tensor:
         """Return the convolved volume (N, D', H', W', out_channels)."""
         return ops.conv3d(
-            input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            (input, *more) if more else input,
+            self.weight,
+            self.bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
         )
 
 

@@ -79,6 +79,20 @@ def conv_shape(
     return (input_shape[0], *sizes, weight_shape[0])
 
 
+def joined_shape(op: str, rank: int, shapes: list[Shape]) -> Shape:
+    """Check images that are joined along the channels, and return the shape of the joined one."""
+    first = shapes[0]
+    check_images(op, first, rank)
+    for index, shape in enumerate(shapes):
+        if shape[:-1] != first[:-1]:
+            raise ValueError(
+                f"{op}: input[0] has shape {first} but input[{index}] has shape {shape}; images "
+                f"that are joined along the channels (the last axis) must have equal lengths of "
+                f"all other axes: crop, pad or resize one of them"
+            )
+    return (*first[:-1], sum(shape[-1] for shape in shapes))
+
+
 @lru_cache(maxsize=4096)
 def conv_transpose_shape(
     op: str,

@@ -39,16 +39,22 @@ class Cast(Function):
 
 
 class Lowered(Function):
-    """An op that runs in the format of ``autocast``: the first input is rounded to it."""
+    """An op that runs in the format of ``autocast``: inputs before the parameters are rounded."""
 
     __slots__ = ()
     parameters_from = 1
 
     def apply(self, *inputs: Tensor | None) -> Tensor:
-        dtype, first = precision.mode.dtype, inputs[0]
-        if dtype is not None and isinstance(first, Tensor) and first.dtype == FLOAT32:
-            inputs = (Cast(dtype).apply(first), *inputs[1:])
+        dtype, count = precision.mode.dtype, self.parameters_from
+        if dtype is not None:
+            inputs = (*(_lowered(tensor, dtype) for tensor in inputs[:count]), *inputs[count:])
         return super().apply(*inputs)
+
+
+def _lowered(tensor: Tensor | None, dtype: np.dtype[Any]) -> Tensor | None:
+    if isinstance(tensor, Tensor) and tensor.dtype == FLOAT32:
+        return Cast(dtype).apply(tensor)
+    return tensor
 
 
 class Widened(Function):

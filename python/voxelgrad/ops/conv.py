@@ -6,169 +6,50 @@ directions.
 
 from __future__ import annotations
 
-from voxelgrad.autograd import restore
-from voxelgrad.dtypes import parameter_dtype
-from voxelgrad.ops._arguments import IntOrTuple, Shape, as_ints, check_parameter
-from voxelgrad.ops._conv_shape import conv_shape, conv_transpose_shape
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeGuard
+
+from voxelgrad.backends import is_on_device
+from voxelgrad.ops._arguments import IntOrTuple, as_tensor
+from voxelgrad.ops._conv import Conv, ConvTranspose, JoinedConv
 from voxelgrad.ops._padding import Padding, split_uneven
-from voxelgrad.ops.cast import Lowered
-from voxelgrad.tensor import Array, Tensor
+from voxelgrad.ops.shape import Concat
+from voxelgrad.tensor import Tensor
+
+Images: TypeAlias = "Tensor | Sequence[Tensor]"
+"""An image, or several that are joined along the channels."""
 
 
-class _Convolution(Lowered):
-    """Settings of both convolutions, and which gradients to compute."""
-
-    __slots__ = (
-        "dilation",
-        "groups",
-        "input_shape",
-        "op",
-        "output_shape",
-        "padding",
-        "rank",
-        "stride",
-        "weight_shape",
-    )
-    input_names = ("input", "weight", "bias")
-    op: str
-
-    def __init__(
-        self,
-        op: str,
-        rank: int,
-        stride: IntOrTuple,
-        padding: IntOrTuple,
-        dilation: IntOrTuple,
-        groups: int,
-    ) -> None:
-        self.op = op
-        self.rank = rank
-        self.stride = as_ints(op, "stride", stride, rank)
-        self.padding = as_ints(op, "padding", padding, rank)
-        self.dilation = as_ints(op, "dilation", dilation, rank)
-        self.groups = groups if type(groups) is int else as_ints(op, "groups", groups, 1)[0]
-
-    def _settings(self) -> tuple[Shape, Shape, Shape, int]:
-        return self.stride, self.padding, self.dilation, self.groups
-
-    def _keep(self, input: Array, weight: Array) -> None:
-        """Save what the gradients that are asked for will need."""
-        self.input_shape = input.shape
-        self.weight_shape = weight.shape
-        needs_input, needs_weight, _ = self.needs_grad
-        kept = self.keep(0, input) if needs_weight else None
-        self.saved = (kept, weight if needs_input else None)
-
-    def _data_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
-        raise NotImplementedError
-
-    def _weight_gradient(
-        self, grad_output: Array, input: Array, grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        raise NotImplementedError
-
-    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
-        assert self.saved is not None
-        kept, weight = self.saved
-        # The input goes first and is let go, so that its gradient can take its memory.
-        self.saved = ()
-        empty, dtype = self.backend.empty, grad_output.dtype
-        needs_input, needs_weight, needs_bias = self.needs_grad
-        grad_input = grad_weight = None
-        learned = parameter_dtype(dtype)
-        grad_bias = empty(grad_output.shape[-1:], learned) if needs_bias else None
-        if needs_weight:
-            grad_weight = empty(self.weight_shape, learned)
-            self._weight_gradient(grad_output, restore(kept), grad_weight, grad_bias)
-        elif grad_bias is not None:
-            self.backend.reduce_sum(
-                grad_output, grad_bias.reshape((1,) * (grad_output.ndim - 1) + (-1,)), 1.0
-            )
-        del kept
-        if needs_input:
-            grad_input = empty(self.input_shape, dtype)
-            self._data_gradient(grad_output, weight, grad_input)
-        return grad_input, grad_weight, grad_bias
+def _convolve(
+    op: str,
+    rank: int,
+    input: Images,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: IntOrTuple,
+    padding: Padding,
+    dilation: IntOrTuple,
+    groups: int,
+) -> Tensor:
+    """Convolve one image, or several joined along the channels."""
+    if not _are_images(input):
+        image, even = split_uneven(op, input, padding, rank)
+        return Conv(op, rank, stride, even, dilation, groups).apply(image, weight, bias)
+    images = [as_tensor(op, f"input[{i}]", one) for i, one in enumerate(input)]
+    if len(images) == 1 or is_on_device(images[0].data):  # whose kernels read one array
+        joined = Concat(-1).apply(*images) if len(images) > 1 else images[0]
+        return _convolve(op, rank, joined, weight, bias, stride, padding, dilation, groups)
+    padded = [split_uneven(op, image, padding, rank) for image in images]
+    settings = (op, rank, stride, padded[0][1], dilation, groups)
+    return JoinedConv(len(images), *settings).apply(*(image for image, _ in padded), weight, bias)
 
 
-class Conv(_Convolution):
-    """Cross-correlation of 1 to 3 spatial axes, with stride, zero padding, dilation and groups."""
-
-    __slots__ = ()
-
-    def check(self, input: Array, weight: Array, bias: Array | None) -> None:
-        self.output_shape = conv_shape(
-            self.op, self.rank, input.shape, weight.shape, *self._settings()
-        )
-        check_parameter(self.op, "bias", bias, self.output_shape[-1], "the output")
-
-    def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
-        self._keep(input, weight)
-        output: Array = self.backend.empty(self.output_shape, input.dtype)
-        self.backend.conv_forward(input, weight, bias, output, *self._settings(), 1.0)
-        return output
-
-    def _data_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
-        self.backend.conv_backward_data(grad_output, weight, grad_input, *self._settings())
-
-    def _weight_gradient(
-        self, grad_output: Array, input: Array, grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        self.backend.conv_backward_weight(
-            grad_output, input, grad_weight, grad_bias, *self._settings()
-        )
-
-
-class ConvTranspose(_Convolution):
-    """Transposed convolution: the gradient of a convolution with respect to its input."""
-
-    __slots__ = ("output_padding",)
-
-    def __init__(
-        self,
-        op: str,
-        rank: int,
-        stride: IntOrTuple,
-        padding: IntOrTuple,
-        output_padding: IntOrTuple,
-        dilation: IntOrTuple,
-        groups: int,
-    ) -> None:
-        super().__init__(op, rank, stride, padding, dilation, groups)
-        self.output_padding = as_ints(op, "output_padding", output_padding, rank)
-
-    def check(self, input: Array, weight: Array, bias: Array | None) -> None:
-        self.output_shape = conv_transpose_shape(
-            self.op,
-            self.rank,
-            input.shape,
-            weight.shape,
-            *self._settings(),
-            self.output_padding,
-        )
-        check_parameter(self.op, "bias", bias, self.output_shape[-1], "the output")
-
-    def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
-        self._keep(input, weight)
-        output: Array = self.backend.empty(self.output_shape, input.dtype)
-        self.backend.conv_transpose_forward(input, weight, bias, output, *self._settings(), 1.0)
-        return output
-
-    def _data_gradient(self, grad_output: Array, weight: Array, grad_input: Array) -> None:
-        self.backend.conv_transpose_backward_data(
-            grad_output, weight, grad_input, *self._settings()
-        )
-
-    def _weight_gradient(
-        self, grad_output: Array, input: Array, grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        self.backend.conv_transpose_backward_weight(
-            grad_output, input, grad_weight, grad_bias, *self._settings()
-        )
+def _are_images(input: Any) -> TypeGuard[Sequence[Tensor]]:
+    return isinstance(input, (tuple, list)) and any(isinstance(one, Tensor) for one in input)
 
 
 def conv1d(
-    input: Tensor,
+    input: Images,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
@@ -179,7 +60,7 @@ def conv1d(
     """Convolve sequences; as ``conv2d`` with one spatial axis.
 
     Args:
-        input: ``(N, L, C)``.
+        input: ``(N, L, C)``, or a list of several.
         weight: ``(out_channels, K, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel.
@@ -193,12 +74,12 @@ def conv1d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
-    input, even = split_uneven("conv1d", input, padding, 1)
-    return Conv("conv1d", 1, stride, even, dilation, groups).apply(input, weight, bias)
+    settings = (stride, padding, dilation, groups)
+    return _convolve("conv1d", 1, input, weight, bias, *settings)
 
 
 def conv2d(
-    input: Tensor,
+    input: Images,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
@@ -209,7 +90,8 @@ def conv2d(
     """Convolve images (cross-correlation: the kernel is not flipped).
 
     Args:
-        input: ``(N, H, W, C)``.
+        input: ``(N, H, W, C)``; or several images that have C channels together, in a list: then
+            the result is that for ``concat(input)``, without the joined array where that can be.
         weight: ``(out_channels, KH, KW, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel, an int or one per spatial axis.
@@ -226,12 +108,12 @@ def conv2d(
         ValueError: If shapes or settings do not fit.
         TypeError: If dtypes are mixed.
     """
-    input, even = split_uneven("conv2d", input, padding, 2)
-    return Conv("conv2d", 2, stride, even, dilation, groups).apply(input, weight, bias)
+    settings = (stride, padding, dilation, groups)
+    return _convolve("conv2d", 2, input, weight, bias, *settings)
 
 
 def conv3d(
-    input: Tensor,
+    input: Images,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: IntOrTuple = 1,
@@ -242,7 +124,7 @@ def conv3d(
     """Convolve volumes; as ``conv2d`` with three spatial axes.
 
     Args:
-        input: ``(N, D, H, W, C)``.
+        input: ``(N, D, H, W, C)``, or a list of several.
         weight: ``(out_channels, KD, KH, KW, C // groups)``.
         bias: ``(out_channels,)`` or ``None``.
         stride: Step of the kernel, an int or one per spatial axis.
@@ -257,8 +139,8 @@ def conv3d(
     Raises:
         ValueError: If shapes or settings do not fit.
     """
-    input, even = split_uneven("conv3d", input, padding, 3)
-    return Conv("conv3d", 3, stride, even, dilation, groups).apply(input, weight, bias)
+    settings = (stride, padding, dilation, groups)
+    return _convolve("conv3d", 3, input, weight, bias, *settings)
 
 
 def conv_transpose1d(

@@ -118,6 +118,56 @@ def conv_backward_weight(
         grad_bias[...] = _sum_rows(grad_output)
 
 
+def conv_joined_forward(
+    inputs: list[Array],
+    weight: Array,
+    bias: Array | None,
+    output: Array,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
+    slope: float,
+) -> None:
+    """Write ``conv_forward`` of ``inputs`` joined along the channels."""
+    joined = np.concatenate(inputs, axis=-1)
+    conv_forward(joined, weight, bias, output, stride, padding, dilation, groups, slope)
+
+
+def conv_joined_backward_data(
+    grad_output: Array,
+    weight: Array,
+    grad_inputs: list[Array],
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
+) -> None:
+    """Write the gradients of ``conv_joined_forward`` with respect to its inputs."""
+    joined = np.concatenate(grad_inputs, axis=-1)
+    conv_backward_data(grad_output, weight, joined, stride, padding, dilation, groups)
+    ends = np.cumsum([grad_input.shape[-1] for grad_input in grad_inputs])
+    for grad_input, part in zip(grad_inputs, np.split(joined, ends[:-1], axis=-1), strict=True):
+        grad_input[...] = part
+
+
+def conv_joined_backward_weight(
+    grad_output: Array,
+    inputs: list[Array],
+    grad_weight: Array,
+    grad_bias: Array | None,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
+) -> None:
+    """Write the gradients of ``conv_joined_forward`` for its weight and, if asked, its bias."""
+    joined = np.concatenate(inputs, axis=-1)
+    conv_backward_weight(
+        grad_output, joined, grad_weight, grad_bias, stride, padding, dilation, groups
+    )
+
+
 def conv_transpose_forward(
     input: Array,
     weight: Array,

@@ -6,7 +6,7 @@ from typing import Any
 
 from voxelgrad.interop.onnx.exporters.writer import Item, Writer
 from voxelgrad.interop.onnx.layout import LAST, PLAIN, Layout
-from voxelgrad.ops.conv import Conv, ConvTranspose
+from voxelgrad.ops._conv import Conv, ConvTranspose, JoinedConv
 
 
 def _convolution(
@@ -34,10 +34,18 @@ def _conv(writer: Writer, function: Conv, items: list[Any]) -> Item:
     return _convolution(writer, "Conv", function, items, LAST)
 
 
+def _joined_conv(writer: Writer, function: JoinedConv, items: list[Any]) -> Item:
+    *images, weight, bias = items
+    values = [writer.first(image) for image in images]
+    shape = (*values[0].shape[:-1], sum(value.shape[-1] for value in values))
+    joined = writer.node("Concat", [value.name for value in values], shape, LAST, axis=1)
+    return _convolution(writer, "Conv", function, [joined, weight, bias], LAST)
+
+
 def _conv_transpose(writer: Writer, function: ConvTranspose, items: list[Any]) -> Item:
     layout = Layout("transposed", function.groups)
     extra = {"output_padding": list(function.output_padding)}
     return _convolution(writer, "ConvTranspose", function, items, layout, **extra)
 
 
-EXPORTERS = {Conv: _conv, ConvTranspose: _conv_transpose}
+EXPORTERS = {Conv: _conv, ConvTranspose: _conv_transpose, JoinedConv: _joined_conv}
