@@ -22,7 +22,7 @@ import numpy as np
 import loss_bounds
 import norm_bounds
 import winograd_bounds
-from op_case import OpCase
+from op_case import Arg, OpCase
 from op_runs import evaluate
 from rounding import Arrays, Bounds, U, gamma, softmax_parts
 
@@ -57,6 +57,16 @@ def convolution(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
         return bounds
     winograd = winograd_bounds.winograd_bounds(case, arrays, grad)
     return [a + b for a, b in zip(bounds, winograd, strict=True)]
+
+
+def joined_convolution(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
+    """That of the joined image; the gradient of each part is a part of its gradient."""
+    parts, parameters = arrays[: case.joined], arrays[case.joined :]
+    image = np.concatenate(parts, axis=-1)
+    plain = replace(case, args=(Arg(image.shape), *case.args[case.joined :]), joined=0)
+    output, grad_image, *learned = convolution(plain, [image, *parameters], grad)
+    cuts = np.cumsum([part.shape[-1] for part in parts])[:-1]
+    return [output, *np.split(grad_image, cuts, axis=-1), *learned]
 
 
 def selection(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
@@ -140,6 +150,7 @@ def log_softmax(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
 FAMILIES: dict[str, Callable[[OpCase, Arrays, np.ndarray], Bounds]] = {
     "monomial": monomial,
     "convolution": convolution,
+    "joined_convolution": joined_convolution,
     "selection": selection,
     "elementwise": elementwise,
     "interpolate": interpolate,

@@ -97,6 +97,40 @@ def conv_cases() -> list[OpCase]:
     ]
 
 
+def joined_conv_cases() -> list[OpCase]:
+    """Convolutions of several images; two in blocks of 16 channels Winograd reads as they are."""
+    cases = []
+    for channels in ((16, 16), (32, 16), (16, 5), (3, 4), (16, 32, 1)):
+        for size, kernel in (((2, 6, 7), (3, 3)), ((1, 3, 5, 6), (3, 3, 3))):
+            cases.append(joined_case(size, channels, 20, kernel, padding=1))
+    return [
+        *cases,
+        joined_case((2, 9), (2, 3), 5, (3,), dilation=2),
+        joined_case((1, 9, 8), (16, 16), 16, (3, 3), stride=2, padding=1),
+        joined_case((1, 5, 6), (32, 8), 4, (1, 1)),
+        joined_case((1, 7, 6), (6, 2), 8, (3, 2), groups=4),
+        joined_case((1, 6, 6), (16, 17), 16, (3, 3), padding=((1, 2), (0, 1))),
+    ]
+
+
+def joined_case(
+    size: tuple[int, ...],
+    channels: tuple[int, ...],
+    outputs: int,
+    kernel: tuple[int, ...],
+    **params: Any,
+) -> OpCase:
+    weight = Arg((outputs, *kernel, sum(channels) // params.get("groups", 1)))
+    images = (Arg((*size, inputs)) for inputs in channels)
+    return OpCase(
+        f"conv{len(kernel)}d",
+        (*images, weight, Arg((outputs,))),
+        params,
+        family="joined_convolution",
+        joined=len(channels),
+    )
+
+
 def conv_transpose_cases() -> list[OpCase]:
     cases = []
     for rank, stride, padding, dilation, groups in product(

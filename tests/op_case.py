@@ -66,6 +66,7 @@ class OpCase:
         family: Which error bound of ``bounds.py`` holds.
         terms: The longest sum in the forward or backward pass; 0 to count it by running on ones.
         listed: The op takes its tensors as one list.
+        joined: The op takes so many first tensors as one list; 0 if it takes no list there.
         settings: Positional arguments after the arrays.
         keywords: Names of the last arrays, where the op takes those by name.
     """
@@ -76,6 +77,7 @@ class OpCase:
     family: str = "monomial"
     terms: int = 0
     listed: bool = False
+    joined: int = 0
     settings: tuple[Any, ...] = ()
     keywords: tuple[str, ...] = ()
 

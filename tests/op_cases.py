@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from composed_cases import composed_cases
-from conv_cases import conv_cases, conv_transpose_cases, linear_cases, random_conv_cases
+from conv_cases import (
+    conv_cases,
+    conv_transpose_cases,
+    joined_conv_cases,
+    linear_cases,
+    random_conv_cases,
+)
 from large_cases import large_cases
 from op_case import Arg, OpCase
 
@@ -249,6 +255,7 @@ def _loss_cases() -> list[OpCase]:
 CASES: list[OpCase] = [
     *conv_cases(),
     *random_conv_cases(),
+    *joined_conv_cases(),
     *conv_transpose_cases(),
     *linear_cases(),
     *_pool_cases(),
@@ -262,7 +269,7 @@ CASES: list[OpCase] = [
     *composed_cases(),
 ]
 
-CONV_CASES = [c for c in CASES if c.op.startswith("conv") or c.op == "linear"]
+CONV_CASES = [c for c in CASES if (c.op.startswith("conv") or c.op == "linear") and not c.joined]
 
 # Large enough that the work is split among threads and into blocks.
 LARGE_CASES: list[OpCase] = large_cases()

@@ -19,6 +19,9 @@ def apply(case: OpCase, values: list) -> vg.Tensor:
     vg.manual_seed(SEED)
     if case.listed:
         return op(values, **case.params)
+    if case.joined:
+        images = [v if isinstance(v, vg.Tensor) else vg.Tensor(v) for v in values[: case.joined]]
+        values = [images, *values[case.joined :]]
     count = len(values) - len(case.keywords)
     named = dict(zip(case.keywords, values[count:], strict=True))
     return op(*values[:count], *case.settings, **named, **case.params)

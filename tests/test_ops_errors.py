@@ -136,6 +136,14 @@ VALUE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "reshape": (lambda: t(2, 3).reshape(4, -1), "6 elements"),
     "reshape twice unknown": (lambda: t(2, 3).reshape(-1, -1), "at most one may be -1"),
     "transpose": (lambda: t(2, 3).transpose(0, 0), "name each of 0 to 1 once"),
+    "joined images of other sizes": (
+        lambda: ops.conv2d([t(2, 8, 8, 3), t(2, 8, 9, 1)], t(4, 3, 3, 4)),
+        r"conv2d: input\[0\] has shape \(2, 8, 8, 3\) but input\[1\] has shape \(2, 8, 9, 1\)",
+    ),
+    "joined channels": (
+        lambda: ops.conv2d([t(2, 8, 8, 3), t(2, 8, 8, 2)], t(4, 3, 3, 4)),
+        r"conv2d: input has 5 channels .* but weight expects 4",
+    ),
     "concat nothing": (lambda: ops.concat([]), "at least one tensor"),
     "concat shapes": (
         lambda: ops.concat([t(2, 3, 4), t(2, 5, 4)]),
@@ -246,6 +254,14 @@ TYPE_ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: ops.conv2d(IMAGE, t(4, 3, 3, 3, dtype=np.float32)),
         r"conv2d: input is float64 but weight is float32; .*astype\(\"float64\"\)",
     ),
+    "mixed joined images": (
+        lambda: ops.conv2d([IMAGE, t(*IMAGE.shape, dtype=np.float32)], t(4, 3, 3, 6)),
+        r"conv2d: input\[0\] is float64 but input\[1\] is float32",
+    ),
+    "mixed joined weight": (
+        lambda: ops.conv2d([IMAGE, IMAGE], t(4, 3, 3, 6, dtype=np.float32)),
+        r"conv2d: input\[0\] is float64 but weight is float32",
+    ),
     "mixed operands": (lambda: t(2) + t(2, dtype=np.float32), "add: .* float64 .* float32"),
     "mixed list": (
         lambda: ops.concat([t(2), t(2, dtype=np.float32)]),
@@ -291,6 +307,10 @@ def test_type_error(call: Callable[[], Any], message: str) -> None:
 
 EMPTY_BATCH: dict[str, tuple[Callable[[vg.Tensor], vg.Tensor], tuple[int, ...]]] = {
     "conv2d": (lambda x: ops.conv2d(x, t(4, 3, 3, 3, dtype=x.dtype)), (0, 2, 4, 4)),
+    "conv2d of several images": (
+        lambda x: ops.conv2d([x, x], t(4, 3, 3, 6, dtype=x.dtype)),
+        (0, 2, 4, 4),
+    ),
     "conv_transpose2d": (
         lambda x: ops.conv_transpose2d(x, t(4, 2, 2, 3, dtype=x.dtype), stride=2),
         (0, 8, 12, 4),

@@ -55,8 +55,9 @@ def _pad_spatial(t: Tensor, pairs: Pairs, value: float = 0.0) -> Tensor:
 def _conv(rank: int) -> Op:
     function = getattr(F, f"conv{rank}d")
 
-    def conv(input: Tensor, weight: Tensor, bias: Tensor, padding: Any = 0, **more: Any) -> Tensor:
-        padded = _pad_spatial(first(input), _pairs(padding, rank))
+    def conv(input: Any, weight: Tensor, bias: Tensor, padding: Any = 0, **more: Any) -> Tensor:
+        image = torch.cat(input, -1) if isinstance(input, list) else input
+        padded = _pad_spatial(first(image), _pairs(padding, rank))
         return last(function(padded, first(weight), bias, **more))
 
     return conv
@@ -336,7 +337,8 @@ def evaluate_with_torch(case: OpCase, arrays: list, grad: Any) -> list:
     ]
     positional = values[: len(values) - len(case.keywords)]
     named = dict(zip(case.keywords, values[len(positional) :], strict=True))
-    given = [positional] if case.listed else positional
+    count = len(positional) if case.listed else case.joined
+    given = [positional[:count], *positional[count:]] if count else positional
     output = TORCH[case.op](*given, *case.settings, **named, **case.params)
     output.backward(torch.from_numpy(np.asarray(grad)))
     return [output.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]

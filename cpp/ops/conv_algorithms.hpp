@@ -30,7 +30,7 @@ struct ConvAlgorithmFor {
     void (*coarse_from_pieces)(const ConvGeometry&, ImagePieces<const T> fine, const float* weight,
                                const ConvEpilogue&, T* coarse) = nullptr;
     void (*pieces_from_coarse)(const ConvGeometry&, const T* coarse, const float* weight,
-                               ImagePieces<T> fine) = nullptr;
+                               const ConvEpilogue&, ImagePieces<T> fine) = nullptr;
     void (*weight_gradient_of_pieces)(const ConvGeometry&, ImagePieces<const T> fine,
                                       const T* coarse, float* grad_weight) = nullptr;
 };

@@ -80,7 +80,7 @@ void conv_joined_backward_data(View<const T> grad_output, View<const float> weig
                                  stride, padding, dilation, groups);
     const auto& algorithm = choose_conv_algorithm<T>(g);
     if (algorithm.pieces_from_coarse && joined.begin_with_blocks())
-        return algorithm.pieces_from_coarse(g, grad_output.data, weight.data, joined.pieces);
+        return algorithm.pieces_from_coarse(g, grad_output.data, weight.data, {}, joined.pieces);
     const Workspace<T> memory(joined.whole.size());
     algorithm.fine_from_coarse(g, grad_output.data, weight.data, {}, memory.data());
     View<const T> whole{memory.data(), joined.whole.rank, {}};
@@ -106,16 +106,16 @@ void conv_joined_backward_weight(View<const T> grad_output,
     bias_gradient(op, grad_output, grad_bias);
 }
 
-#define VOXELGRAD_INSTANTIATE(T)                                                               \
-    template void conv_joined_forward(const std::vector<View<const T>>&, View<const float>,    \
-                                      OptionalView<const float>, View<T>, Dims, Dims, Dims,    \
-                                      std::int64_t, float);                                    \
-    template void conv_joined_backward_data(View<const T>, View<const float>,                  \
-                                            const std::vector<View<T>>&, Dims, Dims, Dims,     \
-                                            std::int64_t);                                     \
-    template void conv_joined_backward_weight(View<const T>, const std::vector<View<const T>>&, \
-                                              View<float>, OptionalView<float>, Dims, Dims,    \
-                                              Dims, std::int64_t);
+#define VOXELGRAD_INSTANTIATE(T)                                                                  \
+    template void conv_joined_forward(const std::vector<View<const T>>&, View<const float>,       \
+                                      OptionalView<const float>, View<T>, Dims, Dims, Dims,       \
+                                      std::int64_t, float);                                       \
+    template void conv_joined_backward_data(View<const T>, View<const float>,                     \
+                                            const std::vector<View<T>>&, Dims, Dims, Dims,        \
+                                            std::int64_t);                                        \
+    template void conv_joined_backward_weight(View<const T>, const std::vector<View<const T>>&,   \
+                                              View<float>, OptionalView<float>, Dims, Dims, Dims, \
+                                              std::int64_t);
 
 VOXELGRAD_INSTANTIATE(float)
 VOXELGRAD_INSTANTIATE(bf16)

@@ -32,13 +32,12 @@ constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 
 template <class T>
 struct Plan {
-    const PassOf<T>& pass;
+    const PiecewisePass<T>& pass;
     const GatherPhase& phase;
     WinogradTiles tiles;
     const WinogradWeight& weight;
     const float* bias;   // by panels
     std::int64_t width;  // of a panel
-    bool past_cache;
 };
 
 // The products of a block's tiles for one frequency and panel.
@@ -59,14 +58,14 @@ void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequen
     winograd_product_kernels().product(product);
 }
 
-// Transforms the products of target tiles [first, first + count) of a block back into pixels.
+// Transforms the products of target tiles [first, first + count) of a block back into pixels of one
+// piece: those of its channels [begin, end), counted in the whole target.
 template <class T>
-void transform_back(const Plan<T>& plan, const TileBlock& block, const float* products,
-                    std::int64_t stride, std::int64_t panel, std::int64_t first,
-                    std::int64_t count) {
-    const PassOf<T>& pass = plan.pass;
-    const std::int64_t all = pass.target.channels, channel = panel * plan.width;
-    const std::int64_t* extent = pass.target.extent;
+void write_piece(const Plan<T>& plan, const TileBlock& block, const float* products,
+                 std::int64_t stride, const Piece<T>& piece, std::int64_t begin, std::int64_t end,
+                 std::int64_t first, std::int64_t count) {
+    const std::int64_t all = piece.rows.pitch;
+    const std::int64_t* extent = plan.pass.target.extent;
     const WinogradForm form = plan.tiles.form;
     const auto left = [&](std::int64_t size, std::int64_t at) {
         return static_cast<int>(std::min<std::int64_t>(form.tile, size - at));
@@ -74,19 +73,35 @@ void transform_back(const Plan<T>& plan, const TileBlock& block, const float* pr
     WinogradPixels<T> to{};
     to.row_stride = extent[2] * all;
     to.pixel_stride = all;
-    to.channels = static_cast<int>(std::min(plan.width, all - channel));
-    to.slope = pass.epilogue.slope;
-    to.past_cache = plan.past_cache;
+    to.channels = static_cast<int>(end - begin);
+    to.slope = plan.pass.epilogue.slope;
+    to.past_cache = worth_streaming(
+        piece.rows.data, plan.pass.geometry.batch * plan.pass.target.pixels() * all, all);
     for (std::int64_t at = first; at < first + count; ++at) {
         const TilePlace place = place_of(plan.tiles, block.first + at % block.tiles);
         const std::int64_t depth = block.depth + at / block.tiles;
         const std::int64_t pixel =
             ((place.image * extent[0] + depth) * extent[1] + place.row) * extent[2] + place.column;
-        to.pixels = pass.target_data + pixel * all + channel;
+        to.pixels = piece.rows.data + pixel * all + begin - piece.begin;
         to.rows = left(extent[1], place.row);
         to.columns = left(extent[2], place.column);
         winograd_image_kernels<T>().of(form).output(products + (at - first) * plan.width, stride,
-                                                    plan.bias + channel, to);
+                                                    plan.bias + begin, to);
+    }
+}
+
+// The same for all channels of a panel, whichever pieces they lie in.
+template <class T>
+void transform_back(const Plan<T>& plan, const TileBlock& block, const float* products,
+                    std::int64_t stride, std::int64_t panel, std::int64_t first,
+                    std::int64_t count) {
+    const std::int64_t start = panel * plan.width;
+    for (const Piece<T>& piece : plan.pass.targets) {
+        const std::int64_t begin = std::max(start, piece.begin);
+        const std::int64_t end = std::min(start + plan.width, piece.end);
+        if (begin < end)
+            write_piece(plan, block, products + begin - start, stride, piece, begin, end, first,
+                        count);
     }
 }
 
@@ -162,7 +177,7 @@ bool choose_phases(WinogradForm form, const Sides& pass, const GatherPhase& phas
 }
 
 template <class T>
-void run(int tile, const PassOf<T>& pass, const GatherPhase& phase) {
+void run(int tile, const PiecewisePass<T>& pass, const GatherPhase& phase) {
     if (pass.geometry.batch * pass.target.pixels() == 0) return;
     const WinogradForm form = choose_form(tile, phase);
     WinogradTiles tiles;
@@ -172,14 +187,7 @@ void run(int tile, const PassOf<T>& pass, const GatherPhase& phase) {
     Workspace<float> bias(weight.panels() * width);
     std::fill_n(bias.data(), weight.panels() * width, 0.0f);
     if (pass.epilogue.bias) std::copy_n(pass.epilogue.bias, all, bias.data());
-    const std::int64_t size = pass.geometry.batch * pass.target.pixels() * all;
-    const Plan<T> plan{pass,
-                       phase,
-                       tiles,
-                       weight,
-                       bias.data(),
-                       width,
-                       worth_streaming(pass.target_data, size, all)};
+    const Plan<T> plan{pass, phase, tiles, weight, bias.data(), width};
     if (phases)
         for (std::int64_t unit = 0; unit < tiles.units(); ++unit) run_phases(plan, tiles.at(unit));
     else
@@ -187,15 +195,33 @@ void run(int tile, const PassOf<T>& pass, const GatherPhase& phase) {
 }
 
 template <class T, int tile>
+void coarse_from_pieces(const ConvGeometry& g, ImagePieces<const T> fine, const float* weight,
+                        const ConvEpilogue& epilogue, T* coarse) {
+    const Piece<T> target = whole_image(coarse, g.coarse_channels);
+    run<T>(tile, {forward_sides(g), fine, weight, epilogue, {&target, 1}},
+           gather_coarse_from_fine(g));
+}
+
+template <class T, int tile>
 void coarse_from_fine(const ConvGeometry& g, const T* fine, const float* weight,
                       const ConvEpilogue& epilogue, T* coarse) {
-    run(tile, forward_pass(g, fine, weight, epilogue, coarse), gather_coarse_from_fine(g));
+    const Piece<const T> source = whole_image(fine, g.fine_channels);
+    coarse_from_pieces<T, tile>(g, {&source, 1}, weight, epilogue, coarse);
+}
+
+template <class T, int tile>
+void pieces_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
+                        const ConvEpilogue& epilogue, ImagePieces<T> fine) {
+    const Piece<const T> source = whole_image(coarse, g.coarse_channels);
+    run<T>(tile, {backward_sides(g), {&source, 1}, weight, epilogue, fine},
+           gather_fine_from_coarse(g).front());
 }
 
 template <class T, int tile>
 void fine_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
                       const ConvEpilogue& epilogue, T* fine) {
-    run(tile, backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g).front());
+    const Piece<T> target = whole_image(fine, g.fine_channels);
+    pieces_from_coarse<T, tile>(g, coarse, weight, epilogue, {&target, 1});
 }
 
 // With few channels the transforms cost more than the multiplications that they save.
@@ -216,7 +242,10 @@ constexpr ConvAlgorithmFor<T> algorithm(const char* name, bool (*worthwhile)(con
             worthwhile,
             coarse_from_fine<T, tile>,
             fine_from_coarse<T, tile>,
-            conv_winograd_weight_gradient<T, tile>};
+            conv_winograd_weight_gradient<T, tile>,
+            coarse_from_pieces<T, tile>,
+            pieces_from_coarse<T, tile>,
+            conv_winograd_weight_gradient_of_pieces<T, tile>};
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "core/kept_weight.hpp"
 #include "kernels/winograd.hpp"
 #include "ops/conv_gather.hpp"
-#include "ops/conv_pass.hpp"
+#include "ops/conv_pieces.hpp"
 
 namespace voxelgrad {
 
@@ -66,9 +66,9 @@ std::int64_t frequencies_size(WinogradForm form, std::int64_t tiles, std::int64_
 
 // Transforms source tiles [begin, end) of a block.
 template <class T>
-void transform_source(const PassOf<T>& pass, const GatherPhase& phase, const WinogradTiles& tiles,
-                      const TileBlock& block, std::int64_t begin, std::int64_t end,
-                      const WinogradFrequencies& to);
+void transform_source(const PiecewisePass<T>& pass, const GatherPhase& phase,
+                      const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
+                      std::int64_t end, const WinogradFrequencies& to);
 // Transforms tiles [begin, end) of a block of the target's gradient.
 template <class T>
 void transform_gradient(const Side& target, const T* gradient, const WinogradTiles& tiles,
@@ -102,5 +102,9 @@ bool winograd_accepts(const ConvGeometry& geometry);
 template <class T, int tile>
 void conv_winograd_weight_gradient(const ConvGeometry& geometry, const T* fine, const T* coarse,
                                    float* grad_weight);
+template <class T, int tile>
+void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& geometry,
+                                             ImagePieces<const T> fine, const T* coarse,
+                                             float* grad_weight);
 
 }  // namespace voxelgrad

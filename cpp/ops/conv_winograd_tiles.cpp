@@ -113,12 +113,16 @@ std::int64_t frequencies_size(WinogradForm form, std::int64_t tiles, std::int64_
 }
 
 template <class T>
-void transform_source(const PassOf<T>& pass, const GatherPhase& phase, const WinogradTiles& tiles,
-                      const TileBlock& block, std::int64_t begin, std::int64_t end,
-                      const WinogradFrequencies& to) {
-    const PatchTransform<T> transform{winograd_image_kernels<T>().of(tiles.form).input,
-                                      tiles.form.patch(), pass.source.extent, pass.source.channels};
-    transform_tiles(transform, pass.source_data, phase.low, tiles, block, begin, end, to);
+void transform_source(const PiecewisePass<T>& pass, const GatherPhase& phase,
+                      const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
+                      std::int64_t end, const WinogradFrequencies& to) {
+    for (const Piece<const T>& piece : pass.sources) {
+        const PatchTransform<T> transform{winograd_image_kernels<T>().of(tiles.form).input,
+                                          tiles.form.patch(), pass.source.extent, piece.rows.pitch};
+        WinogradFrequencies part = to;
+        part.data += piece.begin / strip_block * to.block_stride;
+        transform_tiles(transform, piece.rows.data, phase.low, tiles, block, begin, end, part);
+    }
 }
 
 template <class T>
@@ -131,12 +135,12 @@ void transform_gradient(const Side& target, const T* gradient, const WinogradTil
     transform_tiles(transform, gradient, low, tiles, block, begin, end, to);
 }
 
-#define VOXELGRAD_TRANSFORMS(T)                                                                \
-    template void transform_source(const PassOf<T>&, const GatherPhase&, const WinogradTiles&, \
-                                   const TileBlock&, std::int64_t, std::int64_t,               \
-                                   const WinogradFrequencies&);                                \
-    template void transform_gradient(const Side&, const T*, const WinogradTiles&,              \
-                                     const TileBlock&, std::int64_t, std::int64_t,             \
+#define VOXELGRAD_TRANSFORMS(T)                                                          \
+    template void transform_source(const PiecewisePass<T>&, const GatherPhase&,          \
+                                   const WinogradTiles&, const TileBlock&, std::int64_t, \
+                                   std::int64_t, const WinogradFrequencies&);            \
+    template void transform_gradient(const Side&, const T*, const WinogradTiles&,        \
+                                     const TileBlock&, std::int64_t, std::int64_t,       \
                                      const WinogradFrequencies&);
 VOXELGRAD_TRANSFORMS(float)
 VOXELGRAD_TRANSFORMS(bf16)

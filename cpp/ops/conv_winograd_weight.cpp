@@ -29,7 +29,7 @@ constexpr std::int64_t sum_grain = 1 << 14;
 // channel of the other side ("left").
 template <class T>
 struct Plan {
-    const PassOf<T>& pass;
+    const PiecewisePass<T>& pass;
     const GatherPhase& phase;
     const T* coarse;
     WinogradTiles tiles;
@@ -166,7 +166,7 @@ void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block,
 }
 
 template <class T>
-Plan<T> make_plan(WinogradForm form, const PassOf<T>& pass, const GatherPhase& phase,
+Plan<T> make_plan(WinogradForm form, const PiecewisePass<T>& pass, const GatherPhase& phase,
                   const T* coarse) {
     const ConvGeometry& g = pass.geometry;
     Plan<T> plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
@@ -190,7 +190,14 @@ Plan<T> make_plan(WinogradForm form, const PassOf<T>& pass, const GatherPhase& p
 template <class T, int tile>
 void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T* coarse,
                                    float* grad_weight) {
-    const PassOf<T> pass = forward_pass<T>(g, fine, nullptr, {}, nullptr);
+    const Piece<const T> whole = whole_image(fine, g.fine_channels);
+    conv_winograd_weight_gradient_of_pieces<T, tile>(g, {&whole, 1}, coarse, grad_weight);
+}
+
+template <class T, int tile>
+void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<const T> fine,
+                                             const T* coarse, float* grad_weight) {
+    const PiecewisePass<T> pass{forward_sides(g), fine, nullptr, {}, {}};
     const GatherPhase phase = gather_coarse_from_fine(g);
     const WinogradForm form = choose_form(tile, phase);
     Plan<T> plan = make_plan(form, pass, phase, coarse);
@@ -222,7 +229,9 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T
 
 #define VOXELGRAD_WEIGHT_GRADIENT(T, tile)                                                        \
     template void conv_winograd_weight_gradient<T, tile>(const ConvGeometry&, const T*, const T*, \
-                                                         float*);
+                                                         float*);                                 \
+    template void conv_winograd_weight_gradient_of_pieces<T, tile>(                               \
+        const ConvGeometry&, ImagePieces<const T>, const T*, float*);
 VOXELGRAD_WEIGHT_GRADIENT(float, 0)
 VOXELGRAD_WEIGHT_GRADIENT(float, 4)
 VOXELGRAD_WEIGHT_GRADIENT(float, 6)
