@@ -40,7 +40,21 @@ FEW_CHANNELS = [
     conv_case("conv", (2, 5, 6, 19), (8, 1), (3, 2, 3), dilation=(1, 2, 2), padding=1),
     conv_case("conv_transpose", (2, 5, 33), (2, 8), (3, 4), stride=2, padding=1),
 ]
-CASES = [*(case for case in CONV_CASES if case.op != "linear"), *FEW_CHANNELS]
+# And small images in a batch: vectors over the images, whole ones and the rest of the batch.
+SMALL_IMAGES = [
+    conv_case("conv", (16, 9, 7), (1, 6), (5, 5), padding=2),
+    conv_case("conv", (40, 6, 5), (6, 3), (4, 3), padding=(1, 2), bias=False),
+    conv_case("conv", (13, 1, 1), (2, 8), (3, 3), padding=1),
+    conv_case("conv", (100, 11), (3, 7), (3,), padding=3),
+    conv_case("conv", (64, 8, 32), (17, 1), (3, 3)),
+    conv_case("conv_transpose", (15, 4, 5), (20, 6), (5, 5)),
+    conv_case("conv_transpose", (31, 5, 3), (4, 2), (3, 2), padding=1),
+]
+CASES = [
+    *(case for case in CONV_CASES if case.op != "linear"),
+    *FEW_CHANNELS,
+    *SMALL_IMAGES,
+]
 
 
 @pytest.mark.parametrize("isa", VECTOR)

@@ -20,6 +20,7 @@ CONVOLUTIONS = {
     "transposed": conv_case("conv_transpose", (1, 1, 1), (1, 3), (3, 3), stride=4, padding=1),
     "depthwise": conv_case("conv", (1, 1, 1), (3, 3), (3, 3), padding=1, groups=3),
     "empty": conv_case("conv", (0, 5, 6), (16, 17), (3, 3), padding=1),
+    "empty small": conv_case("conv", (0, 5, 6), (3, 4), (3, 3), padding=1),
     "empty depthwise": conv_case("conv", (0, 5, 6), (16, 16), (3, 3), groups=16),
     "empty row": conv_case("conv", (0, 5), (3, 1), (1,)),
     "empty transposed": conv_case("conv_transpose", (0, 3, 4), (2, 17), (2, 2), stride=2),

@@ -15,6 +15,7 @@
 #include "kernels/transpose.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_direct_weight.hpp"
+#include "ops/conv_images.hpp"
 #include "ops/conv_pass.hpp"
 #include "ops/conv_strip.hpp"
 
@@ -237,6 +238,7 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {
     if (phases.empty()) return;  // a target without pixels
+    if (conv_images_serves(pass)) return conv_images_pass(pass, phases[0]);
     Plan plan = make_plan(pass, phases);
     const std::int64_t tasks =
         pass.geometry.batch * pass.geometry.groups * boxes_of_image(plan.strip.box, plan.whole);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "ops/conv_geometry.hpp"
+#include "ops/conv_gather.hpp"
 
 namespace voxelgrad {
 
@@ -12,5 +12,9 @@ void conv_direct_weight_gradient(const ConvGeometry& geometry, const float* fine
 bool conv_planar_weight_serves(const ConvGeometry& geometry);
 void conv_planar_weight_gradient(const ConvGeometry& geometry, const float* fine,
                                  const float* coarse, float* grad_weight);
+// Adds partial gradients, [chunk][fine channel][tap][coarse channel], to the first one, in order,
+// and writes it as the weight has it.
+void combine_planar_gradients(const ConvGeometry& geometry, const GatherPhase& phase,
+                              std::int64_t chunks, float* partial, float* grad_weight);
 
 }  // namespace voxelgrad

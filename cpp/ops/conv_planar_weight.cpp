@@ -11,6 +11,7 @@
 #include "core/split.hpp"
 #include "kernels/conv_planar.hpp"
 #include "ops/conv_direct_weight.hpp"
+#include "ops/conv_images.hpp"
 #include "ops/conv_pass.hpp"
 #include "ops/conv_strip.hpp"
 
@@ -103,22 +104,31 @@ bool conv_planar_weight_serves(const ConvGeometry& g) {
            g.coarse_channels <= planar_channels;
 }
 
+void combine_planar_gradients(const ConvGeometry& g, const GatherPhase& phase, std::int64_t chunks,
+                              float* partial, float* grad_weight) {
+    const std::int64_t size =
+        g.fine_channels * g.coarse_channels * static_cast<std::int64_t>(phase.taps.size());
+    for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+        for (std::int64_t i = 0; i < size; ++i) partial[i] += partial[chunk * size + i];
+    std::fill_n(grad_weight, g.weight_size(), 0.0f);  // taps that meet nothing but padding
+    const float* value = partial;
+    for (std::int64_t c = 0; c < g.fine_channels; ++c)
+        for (const GatherTap& tap : phase.taps)
+            for (std::int64_t k = 0; k < g.coarse_channels; ++k)
+                grad_weight[g.weight_index(0, k, c, tap.number)] = *value++;
+}
+
 void conv_planar_weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
                                  float* grad_weight) {
+    if (conv_images_weight_serves(g))
+        return conv_images_weight_gradient(g, fine, coarse, grad_weight);
     const Plan plan = make_plan(g, fine, coarse);
     const std::int64_t size = plan.gradient_size();
     Workspace<float> partial(plan.chunks * size);
     parallel_for(plan.chunks, [&](std::int64_t chunk) {
         run_chunk(plan, chunk, partial.data() + chunk * size);
     });
-    for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
-        for (std::int64_t i = 0; i < size; ++i) partial[i] += partial[chunk * size + i];
-    std::fill_n(grad_weight, g.weight_size(), 0.0f);  // taps that meet nothing but padding
-    const float* value = partial.data();
-    for (std::int64_t c = 0; c < g.fine_channels; ++c)
-        for (const GatherTap& tap : plan.phase.taps)
-            for (std::int64_t k = 0; k < g.coarse_channels; ++k)
-                grad_weight[g.weight_index(0, k, c, tap.number)] = *value++;
+    combine_planar_gradients(g, plan.phase, plan.chunks, partial.data(), grad_weight);
 }
 
 }  // namespace voxelgrad
