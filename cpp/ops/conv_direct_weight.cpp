@@ -87,6 +87,13 @@ Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
     return plan;
 }
 
+// Every part of the panels fills the strip again, which should be used often.
+std::int64_t most_parts(const Plan& plan) {
+    constexpr std::int64_t fewest_uses = 4;  // of a strip: panels times taps
+    const std::int64_t taps = plan.sides.geometry.taps();
+    return std::clamp<std::int64_t>(plan.panels * taps / fewest_uses, 1, plan.panels);
+}
+
 // Adds what the packed rows of a block give to the sums of one phase, run by run of its taps.
 void add_taps(const Plan& plan, const GatherPhase& phase, ConvWeightBlock& block,
               const float* strip, float* sums) {
@@ -226,7 +233,7 @@ void conv_direct_weight_gradient(const ConvGeometry& g, const float* fine, const
     Workspace<float> partial(plan.chunks * plan.gradient_size());
     const std::int64_t tasks_of_panels = g.groups * plan.chunks;
     const std::int64_t parts =
-        std::clamp<std::int64_t>(divide_up(enough_tasks(g), tasks_of_panels), 1, plan.panels);
+        std::clamp<std::int64_t>(divide_up(enough_tasks(g), tasks_of_panels), 1, most_parts(plan));
     parallel_for(tasks_of_panels * parts, [&](std::int64_t task) {
         const std::int64_t part = task % parts, rest = task / parts;
         run_task(plan, rest / g.groups, rest % g.groups, part * plan.panels / parts,

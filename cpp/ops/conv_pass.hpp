@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/split.hpp"
 #include "ops/conv_epilogue.hpp"
 #include "ops/conv_geometry.hpp"
 
@@ -65,10 +66,13 @@ PassOf<T> backward_pass(const ConvGeometry& g, const T* coarse, const float* wei
 }
 
 // As many tasks as can be shared evenly; fewer are cut further, unless there is so little to do
-// that a task would not be worth another thread, or another copy of what the tasks share.
+// that a task would not be worth another thread, or another copy of what the tasks share. Above two
+// they are fours, so that a few threads end together.
 inline std::int64_t enough_tasks(const ConvGeometry& g) {
     constexpr std::int64_t most = 32, work_of_a_task = std::int64_t{1} << 20;  // multiply-adds
-    return std::clamp<std::int64_t>(g.multiply_adds() / work_of_a_task, 1, most);
+    const std::int64_t tasks =
+        std::clamp<std::int64_t>(g.multiply_adds() / work_of_a_task, 1, most);
+    return tasks > 2 ? divide_up(tasks, 4) * 4 : tasks;
 }
 
 }  // namespace voxelgrad
