@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -49,22 +50,39 @@ void wait_for_change(const std::atomic<T>& value, T old) {
     value.wait(old, std::memory_order_acquire);
 }
 
-// One job at a time. `ticket` holds the job's number (high half) and how many chunks nobody has
-// taken yet (low half). A thread takes a chunk by counting the low half down; success proves that
-// the job is still running, so the fields that it read belong to that job.
+// Two cores may need a microsecond to hand a cache line over, so what only one thread writes while
+// a job runs has a line of its own.
+constexpr std::size_t own_line = 64;
+
+// The chunks that one thread takes first: the job's number (high half) and how many of them nobody
+// has taken yet (low half). A thread takes a chunk by counting the low half down; success proves
+// that the job is still running, so the fields that it read belong to that job.
+struct alignas(own_line) Share {
+    std::atomic<std::uint64_t> ticket{0};
+};
+
+// One job at a time. Its chunks are shared out evenly and in order, so that what a thread wrote in
+// one job it mostly reads in the next one; who is done early takes chunks of the others' shares.
 struct Pool {
     std::mutex busy;
-    std::atomic<std::uint64_t> ticket{0};
-    std::atomic<std::int64_t> done{0};
-    std::atomic<int> helpers{0};  // workers with a lower number take part
-    std::int64_t count = 0;
-    detail::ChunkFunction function = nullptr;
-    void* context = nullptr;
+    std::vector<pthread_t> workers;
+    int caller_cpu = -1;  // where the last caller ran
     std::mutex error_lock;
     std::exception_ptr error;
     std::int64_t error_chunk = 0;
-    std::vector<pthread_t> workers;
-    int caller_cpu = -1;  // where the last caller ran
+
+    alignas(own_line) std::atomic<std::uint64_t> job{0};  // counts them; workers wait for it
+    std::atomic<int> participants{1};  // the caller and the workers of lower numbers
+    std::int64_t count = 0;
+    detail::ChunkFunction function = nullptr;
+    void* context = nullptr;
+
+    alignas(own_line) std::atomic<std::int64_t> helped{0};  // chunks of all jobs that workers ran
+    std::array<Share, max_threads> shares;                  // the caller's, then the workers'
+
+    std::int64_t first_chunk(std::int64_t share, std::int64_t sharers) const {
+        return share * count / sharers;
+    }
 };
 
 std::atomic<int> requested_threads{0};
@@ -78,34 +96,47 @@ void record_error(Pool& pool, std::int64_t chunk) {
     pool.error_chunk = chunk;
 }
 
-void take_chunks(Pool& pool) {
-    std::uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
+// Runs chunks of one share until none is left; returns how many.
+std::int64_t take_chunks(Pool& pool, int number) {
+    std::atomic<std::uint64_t>& share = pool.shares[static_cast<std::size_t>(number)].ticket;
+    std::uint64_t ticket = share.load(std::memory_order_acquire);
+    std::int64_t taken = 0;
     while (ticket & remaining_mask) {
-        const std::int64_t count = pool.count;
+        const std::int64_t end =
+            pool.first_chunk(number + 1, pool.participants.load(std::memory_order_relaxed));
         const auto function = pool.function;
         void* const context = pool.context;
-        if (!pool.ticket.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel))
-            continue;
-        const std::int64_t chunk = count - static_cast<std::int64_t>(ticket & remaining_mask);
+        if (!share.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel)) continue;
+        const std::int64_t chunk = end - static_cast<std::int64_t>(ticket & remaining_mask);
         try {
             function(context, chunk);
         } catch (...) {
             record_error(pool, chunk);
         }
-        if (pool.done.fetch_add(1, std::memory_order_acq_rel) + 1 == count) pool.done.notify_all();
-        ticket = pool.ticket.load(std::memory_order_acquire);
+        ++taken;
+        ticket = share.load(std::memory_order_acquire);
     }
+    return taken;
+}
+
+// One's own share first, then those of the others.
+std::int64_t take_shares(Pool& pool, int own) {
+    const int participants = pool.participants.load(std::memory_order_relaxed);
+    std::int64_t taken = 0;
+    for (int i = 0; i < participants; ++i) taken += take_chunks(pool, (own + i) % participants);
+    return taken;
 }
 
 void worker_main(Pool* pool, int number) {
     inside_chunk = true;  // whatever a worker calls runs serially
     for (;;) {
-        const std::uint64_t seen = pool->ticket.load(std::memory_order_acquire);
-        const bool invited = number < pool->helpers.load(std::memory_order_relaxed);
-        if (invited && (seen & remaining_mask))
-            take_chunks(*pool);
-        else
-            wait_for_change(pool->ticket, seen);
+        const std::uint64_t seen = pool->job.load(std::memory_order_acquire);
+        if (number < pool->participants.load(std::memory_order_relaxed))
+            if (const std::int64_t taken = take_shares(*pool, number)) {
+                pool->helped.fetch_add(taken, std::memory_order_acq_rel);
+                pool->helped.notify_all();
+            }
+        wait_for_change(pool->job, seen);
     }
 }
 
@@ -159,26 +190,31 @@ void keep_off_this_cpu(Pool& pool) {
 
 void start_workers(Pool& pool, int count) {
     while (static_cast<int>(pool.workers.size()) < count) {
-        std::thread worker(worker_main, &pool, static_cast<int>(pool.workers.size()));
+        std::thread worker(worker_main, &pool, static_cast<int>(pool.workers.size()) + 1);
         pool.workers.push_back(worker.native_handle());
         worker.detach();
         pool.caller_cpu = -1;
     }
 }
 
-void publish(Pool& pool, int helpers, std::int64_t count, detail::ChunkFunction function,
+void publish(Pool& pool, int participants, std::int64_t count, detail::ChunkFunction function,
              void* context) {
-    start_workers(pool, helpers);
+    start_workers(pool, participants - 1);
     keep_off_this_cpu(pool);
     pool.count = count;
     pool.function = function;
     pool.context = context;
     pool.error = nullptr;
-    pool.done.store(0, std::memory_order_relaxed);
-    pool.helpers.store(helpers, std::memory_order_relaxed);
-    const std::uint64_t job = (pool.ticket.load(std::memory_order_relaxed) >> 32) + 1;
-    pool.ticket.store(job << 32 | static_cast<std::uint64_t>(count), std::memory_order_release);
-    pool.ticket.notify_all();
+    pool.participants.store(participants, std::memory_order_relaxed);
+    const std::uint64_t job = (pool.job.load(std::memory_order_relaxed) + 1) & remaining_mask;
+    for (int i = 0; i < participants; ++i) {
+        const std::int64_t chunks =
+            pool.first_chunk(i + 1, participants) - pool.first_chunk(i, participants);
+        pool.shares[static_cast<std::size_t>(i)].ticket.store(
+            job << 32 | static_cast<std::uint64_t>(chunks), std::memory_order_release);
+    }
+    pool.job.store(job, std::memory_order_release);
+    pool.job.notify_all();
 }
 
 }  // namespace
@@ -208,15 +244,16 @@ void run_chunks(std::int64_t count, ChunkFunction function, void* context) {
     Pool& shared = pool();
     std::unique_lock busy(shared.busy, std::try_to_lock);
     if (!busy) return run_serially(count, function, context);
-    publish(shared, threads - 1, count, function, context);
+    const std::int64_t before = shared.helped.load(std::memory_order_relaxed);
+    publish(shared, threads, count, function, context);
 
     inside_chunk = true;
-    take_chunks(shared);
+    const std::int64_t rest = count - take_shares(shared, 0);
     inside_chunk = false;
-    std::int64_t done = shared.done.load(std::memory_order_acquire);
-    while (done < count) {
-        wait_for_change(shared.done, done);
-        done = shared.done.load(std::memory_order_acquire);
+    std::int64_t helped = shared.helped.load(std::memory_order_acquire);
+    while (helped - before < rest) {
+        wait_for_change(shared.helped, helped);
+        helped = shared.helped.load(std::memory_order_acquire);
     }
     if (shared.error) std::rethrow_exception(std::exchange(shared.error, nullptr));
 }
