@@ -18,6 +18,8 @@ from voxelgrad.backends import cpu
 SHAPES = [
     *joined_conv_cases(),
     joined_case((1, 30, 31), (48, 64), 40, (3, 3), padding=1),
+    joined_case((2, 12, 13), (32, 64, 5), 40, (3, 3), padding=1),
+    joined_case((1, 8, 9), (64, 32), 32, (2, 2), stride=2),
     joined_case((1, 4, 12, 13), (32, 48, 9), 33, (3, 3, 3), padding=1),
     joined_case((5, 60, 60), (128, 128), 128, (3, 3), padding=1),  # in phases
 ]
@@ -74,13 +76,16 @@ def test_algorithms_asked_for_by_name_are_refused_as_ever() -> None:
         results(strided, "float32", True)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_winograd_makes_no_joined_image(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "dtype"),
+    [("winograd4", "float32"), ("winograd6", "bfloat16"), ("tile", "bfloat16")],
+)
+def test_no_joined_image_is_made(algorithm: str, dtype: str) -> None:
     """Neither forward nor backward: the memory that a call takes is less than it would need."""
     rng = np.random.default_rng(0)
     settings = ((1, 1), (1, 1), (1, 1), 1)
-    images = [normal(rng, (1, 500, 500, 16), dtype).data for _ in range(2)]
-    weight = normal(rng, (16, 3, 3, 32)).data
+    images = [normal(rng, (1, 500, 500, 32), dtype).data for _ in range(2)]
+    weight = normal(rng, (32, 3, 3, 64)).data
     output, gradient = np.empty_like(images[0]), np.empty_like(weight)
     calls: dict[str, Callable[[], None]] = {
         "forward": lambda: cpu.conv_joined_forward(images, weight, None, output, *settings, 1.0),
@@ -89,7 +94,7 @@ def test_winograd_makes_no_joined_image(dtype: str) -> None:
             output, images, gradient, None, *settings
         ),
     }
-    with forced("winograd", cpu.isa_name()):
+    with forced(algorithm, cpu.isa_name()):
         for name, call in calls.items():
             call()
             cpu.memory_reset_peak()

@@ -25,14 +25,15 @@ struct ConvAlgorithmFor {
     void (*weight_gradient)(const ConvGeometry&, const T* fine, const T* coarse,
                             float* grad_weight);
 
-    // The same where the fine grid lies in pieces, each of which begins with a block of 16
-    // channels; null: the algorithm wants them joined.
+    // The same where the fine grid of a single group lies in pieces, each of which begins at a
+    // multiple of `piece_block` channels; null: the algorithm wants them joined.
     void (*coarse_from_pieces)(const ConvGeometry&, ImagePieces<const T> fine, const float* weight,
                                const ConvEpilogue&, T* coarse) = nullptr;
     void (*pieces_from_coarse)(const ConvGeometry&, const T* coarse, const float* weight,
                                const ConvEpilogue&, ImagePieces<T> fine) = nullptr;
     void (*weight_gradient_of_pieces)(const ConvGeometry&, ImagePieces<const T> fine,
                                       const T* coarse, float* grad_weight) = nullptr;
+    std::int64_t piece_block = 0;
 };
 
 using ConvAlgorithm = ConvAlgorithmFor<float>;

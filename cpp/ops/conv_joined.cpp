@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/pool.hpp"
-#include "kernels/conv_direct.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_bias.hpp"
 #include "ops/shape.hpp"
@@ -26,10 +25,13 @@ struct Joined {
 
     int axis() const { return whole.rank - 1; }
 
-    // Algorithms that take pieces work on blocks of channels, so each must begin with one.
-    bool begin_with_blocks() const {
-        return std::all_of(pieces.begin(), pieces.end(),
-                           [](const Piece<T>& piece) { return piece.begin % strip_block == 0; });
+    // Whether an algorithm can take them as they are.
+    template <class Image>
+    bool suit(const ConvGeometry& g, const ConvAlgorithmFor<Image>& algorithm) const {
+        const std::int64_t block = algorithm.piece_block;
+        return block > 0 && g.groups == 1 &&
+               std::all_of(pieces.begin(), pieces.end(),
+                           [&](const Piece<T>& piece) { return piece.begin % block == 0; });
     }
 
     View<T> whole;  // without data
@@ -64,7 +66,7 @@ void conv_joined_forward(const std::vector<View<const T>>& inputs, View<const fl
                                  stride, padding, dilation, groups);
     const auto& algorithm = choose_conv_algorithm<T>(g);
     const ConvEpilogue epilogue{bias_data(op, bias, output), slope};
-    if (algorithm.coarse_from_pieces && joined.begin_with_blocks())
+    if (joined.suit(g, algorithm))
         return algorithm.coarse_from_pieces(g, joined.pieces, weight.data, epilogue, output.data);
     algorithm.coarse_from_fine(g, JoinedCopy<T>(joined, inputs).data(), weight.data, epilogue,
                                output.data);
@@ -79,7 +81,7 @@ void conv_joined_backward_data(View<const T> grad_output, View<const float> weig
     const auto g = conv_geometry(op, false, shape_of(joined.whole), shape_of(grad_output), weight,
                                  stride, padding, dilation, groups);
     const auto& algorithm = choose_conv_algorithm<T>(g);
-    if (algorithm.pieces_from_coarse && joined.begin_with_blocks())
+    if (joined.suit(g, algorithm))
         return algorithm.pieces_from_coarse(g, grad_output.data, weight.data, {}, joined.pieces);
     const Workspace<T> memory(joined.whole.size());
     algorithm.fine_from_coarse(g, grad_output.data, weight.data, {}, memory.data());
@@ -98,7 +100,7 @@ void conv_joined_backward_weight(View<const T> grad_output,
     const auto g = conv_geometry(op, false, shape_of(joined.whole), shape_of(grad_output),
                                  shape_of(grad_weight), stride, padding, dilation, groups);
     const auto& algorithm = choose_conv_algorithm<T>(g);
-    if (algorithm.weight_gradient_of_pieces && joined.begin_with_blocks())
+    if (joined.suit(g, algorithm))
         algorithm.weight_gradient_of_pieces(g, joined.pieces, grad_output.data, grad_weight.data);
     else
         algorithm.weight_gradient(g, JoinedCopy<T>(joined, inputs).data(), grad_output.data,

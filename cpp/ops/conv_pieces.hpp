@@ -2,6 +2,7 @@
 // connection and the features from below are to the convolution that reads both.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "ops/conv_pass.hpp"
@@ -17,6 +18,13 @@ using ImagePieces = std::span<const Piece<T>>;
 template <class T>
 Piece<T> whole_image(T* data, std::int64_t channels) {
     return {{data, channels}, 0, channels};
+}
+
+// The piece that holds a channel.
+template <class T>
+const Piece<T>& piece_with(ImagePieces<T> pieces, std::int64_t channel) {
+    return *std::find_if(pieces.begin(), pieces.end(),
+                         [&](const Piece<T>& piece) { return channel < piece.end; });
 }
 
 // A pass between images in pieces.

@@ -25,7 +25,6 @@ struct Plan {
     std::vector<TilePhase> phases;
     const bf16* weight;  // packed
     const float* bias;   // by panels
-    bool stream;         // the target is written past the cache
 };
 
 struct Box {
@@ -34,11 +33,9 @@ struct Box {
 
 // Writes 32 products, flat positions from `position` on, to the pixels that there are.
 void store_products(const Plan& plan, const GatherPhase& phase, const std::int64_t* count,
-                    std::int64_t position, const float* sums, const float* bias, bf16* first_pixel,
-                    int channels) {
-    const std::int64_t all = plan.pass.geometry.groups * plan.pass.target_channels();
-    const std::int64_t line = plan.pass.target_extent()[2] * all;
-    const bool stream = plan.stream && channels == tile_columns;
+                    std::int64_t position, const float* sums, const float* bias,
+                    const Rows<bf16>& pixels, int channels, bool stream) {
+    const std::int64_t width = plan.pass.target_extent()[2];
     const std::int64_t end = position + tile_rows;
     for (std::int64_t at = position; at < end;) {
         const std::int64_t row = at / plan.strip.columns, column = at % plan.strip.columns;
@@ -47,11 +44,19 @@ void store_products(const Plan& plan, const GatherPhase& phase, const std::int64
         if (run > 0)
             tile_bf16_product_kernels().finish(
                 sums + (at - position) * tile_columns, bias,
-                first_pixel + phase.step[1] * row * line + phase.step[2] * column * all,
-                phase.step[2] * all, run, channels, plan.pass.epilogue.slope, stream);
+                pixels.at(phase.step[1] * row * width + phase.step[2] * column, 0).data,
+                phase.step[2] * pixels.pitch, run, channels, plan.pass.epilogue.slope, stream);
         at += std::max(run, std::int64_t{0});
         if (at < end) at = (row + 1) * plan.strip.columns;
     }
+}
+
+// Whether a piece of the target is written past the cache: whole blocks of channels only.
+bool streams(const TilePass& pass, const Piece<bf16>& piece) {
+    const ConvGeometry& g = pass.geometry;
+    const std::int64_t pixels = pass.target_is_coarse ? g.coarse_pixels() : g.fine_pixels();
+    return worth_streaming(piece.rows.data, g.batch * pixels * piece.rows.pitch,
+                           piece.rows.pitch / g.groups);
 }
 
 void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, const Box& box,
@@ -68,9 +73,11 @@ void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, cons
     }
     const int channels =
         static_cast<int>(std::min<std::int64_t>(tile_columns, pass.target_channels() - channel));
-    const std::int64_t all = pass.geometry.groups * pass.target_channels();
-    bf16* target = pass.target + pixel * all + box.group * pass.target_channels() + channel;
-    const std::int64_t slice = phase.step[0] * extent[1] * extent[2] * all;
+    const std::int64_t first = box.group * pass.target_channels() + channel;
+    const Piece<bf16>& piece = piece_with(pass.targets, first);
+    Rows<bf16> target = piece.rows.at(pixel, first - piece.begin);
+    const std::int64_t slice = phase.step[0] * extent[1] * extent[2];
+    const bool stream = channels == tile_columns && streams(pass, piece);
 
     alignas(64) float sums[tile_rows * tile_columns];
     TileProduct product{};
@@ -81,12 +88,12 @@ void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, cons
     product.halves = channels > tile_half ? 2 : 1;
     product.sums = sums;
     const std::int64_t positions = (count[1] - 1) * plan.strip.columns + count[2];
-    for (std::int64_t d = 0; d < count[0]; ++d, target += slice)
+    for (std::int64_t d = 0; d < count[0]; ++d, target = target.at(slice, 0))
         for (std::int64_t position = 0; position < positions; position += tile_rows) {
             product.rows = strip + d * plan.strip.depth_stride() + position * plan.strip.width;
             tile_bf16_product_kernels().multiply(product);
             store_products(plan, phase, count, position, sums, plan.bias + at * tile_columns,
-                           target, channels);
+                           target, channels, stream);
         }
 }
 
@@ -95,7 +102,7 @@ void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, cons
 void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     const TilePass& pass = plan.pass;
     const std::int64_t part = task % parts, channels = pass.source_channels();
-    std::int64_t rest = task / parts, origin[conv_axes], pixels = 1;
+    std::int64_t rest = task / parts, origin[conv_axes];
     Box box{};
     box.group = rest % pass.geometry.groups;
     rest /= pass.geometry.groups;
@@ -103,14 +110,11 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
         box.first[a] = rest % plan.boxes[a] * plan.strip.box[a];
         origin[a] = plan.whole.unit[a] * box.first[a] + plan.whole.low[a];
         rest /= plan.boxes[a];
-        pixels *= pass.source_extent()[a];
     }
     box.image = rest;
-    const std::int64_t all = pass.geometry.groups * channels;
     Workspace<bf16> strip(plan.strip.size);
     fill_tile_strip(plan.strip,
-                    {pass.source + box.image * pixels * all + box.group * channels,
-                     pass.source_extent(), all, channels},
+                    {pass.sources, pass.source_extent(), box.image, box.group * channels, channels},
                     origin, strip.data());
     const std::int64_t panels = pass.panels();
     const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * panels;
@@ -135,18 +139,14 @@ void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
     if (phases.empty()) return;  // a target without pixels
     const ConvGeometry& g = pass.geometry;
     const GatherPhase whole = merged(phases);
-    Plan plan{pass,    whole, plan_tile_strip(whole, pass.source_channels(), strip_budget),
-              {},      {},    nullptr,
-              nullptr, false};
-    std::int64_t tasks = g.batch * g.groups, pixels = g.batch;
+    Plan plan{pass,    whole,  plan_tile_strip(whole, pass.source_channels(), strip_budget), {}, {},
+              nullptr, nullptr};
+    std::int64_t tasks = g.batch * g.groups;
     for (int a = 0; a < conv_axes; ++a) {
         plan.boxes[a] = divide_up(whole.count[a], plan.strip.box[a]);
         tasks *= plan.boxes[a];
-        pixels *= pass.target_extent()[a];
     }
     if (tasks == 0) return;
-    plan.stream = worth_streaming(pass.target, pixels * g.groups * pass.target_channels(),
-                                  pass.target_channels());
     std::int64_t packed_size;
     plan.phases = tile_phases(pass, plan.strip, whole, phases, &packed_size);
     const PackedWeight<bf16> weight(&tile_bf16_product_kernels(), pass.weight, g.weight_size(),
@@ -163,14 +163,28 @@ void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
     parallel_for(tasks * parts, [&](std::int64_t task) { run_task(plan, task, parts); });
 }
 
+void coarse_from_pieces(const ConvGeometry& g, ImagePieces<const bf16> fine, const float* weight,
+                        const ConvEpilogue& epilogue, bf16* coarse) {
+    const Piece<bf16> target = whole_image(coarse, g.groups * g.coarse_channels);
+    run({g, true, fine, weight, epilogue, {&target, 1}}, {gather_coarse_from_fine(g)});
+}
+
 void coarse_from_fine(const ConvGeometry& g, const bf16* fine, const float* weight,
                       const ConvEpilogue& epilogue, bf16* coarse) {
-    run({g, true, fine, weight, epilogue, coarse}, {gather_coarse_from_fine(g)});
+    const Piece<const bf16> source = whole_image(fine, g.groups * g.fine_channels);
+    coarse_from_pieces(g, {&source, 1}, weight, epilogue, coarse);
+}
+
+void pieces_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* weight,
+                        const ConvEpilogue& epilogue, ImagePieces<bf16> fine) {
+    const Piece<const bf16> source = whole_image(coarse, g.groups * g.coarse_channels);
+    run({g, false, {&source, 1}, weight, epilogue, fine}, gather_fine_from_coarse(g));
 }
 
 void fine_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* weight,
                       const ConvEpilogue& epilogue, bf16* fine) {
-    run({g, false, coarse, weight, epilogue, fine}, gather_fine_from_coarse(g));
+    const Piece<bf16> target = whole_image(fine, g.groups * g.fine_channels);
+    pieces_from_coarse(g, coarse, weight, epilogue, {&target, 1});
 }
 
 bool accepts(const ConvGeometry&) { return true; }
@@ -185,6 +199,16 @@ bool worthwhile(const ConvGeometry& g) {
 }  // namespace
 
 extern const ConvAlgorithmFor<bf16> conv_tile = {
-    "tile", accepts, worthwhile, coarse_from_fine, fine_from_coarse, conv_tile_weight_gradient};
+    "tile",
+    accepts,
+    worthwhile,
+    coarse_from_fine,
+    fine_from_coarse,
+    conv_tile_weight_gradient,
+    coarse_from_pieces,
+    pieces_from_coarse,
+    conv_tile_weight_gradient_of_pieces,
+    tile_columns,
+};
 
 }  // namespace voxelgrad

@@ -4,11 +4,13 @@
 #pragma once
 
 #include "core/bf16.hpp"
-#include "ops/conv_geometry.hpp"
+#include "ops/conv_pieces.hpp"
 
 namespace voxelgrad {
 
 void conv_tile_weight_gradient(const ConvGeometry& geometry, const bf16* fine, const bf16* coarse,
                                float* grad_weight);
+void conv_tile_weight_gradient_of_pieces(const ConvGeometry& geometry, ImagePieces<const bf16> fine,
+                                         const bf16* coarse, float* grad_weight);
 
 }  // namespace voxelgrad

@@ -4,8 +4,7 @@
 #include <vector>
 
 #include "core/bf16.hpp"
-#include "ops/conv_epilogue.hpp"
-#include "ops/conv_geometry.hpp"
+#include "ops/conv_pieces.hpp"
 #include "ops/conv_tile_strip.hpp"
 
 namespace voxelgrad {
@@ -13,10 +12,10 @@ namespace voxelgrad {
 struct TilePass {
     const ConvGeometry& geometry;
     bool target_is_coarse;
-    const bf16* source;
+    ImagePieces<const bf16> sources;
     const float* weight;
     ConvEpilogue epilogue;
-    bf16* target;
+    ImagePieces<bf16> targets;
 
     const std::int64_t* source_extent() const {
         return target_is_coarse ? geometry.fine : geometry.coarse;

@@ -29,17 +29,17 @@ void measure(TileStrip& strip, const GatherPhase& whole, std::int64_t channels) 
 }
 
 // One column phase of one row of one channel block.
-void fill_columns(const TileStrip& strip, const TileSource& source, const bf16* row,
+void fill_columns(const TileStrip& strip, const Rows<const bf16>& pixels, std::int64_t columns,
                   std::int64_t first_column, int channels, bf16* data) {
-    const std::int64_t unit = strip.unit[2], left = source.extent[2] - first_column;
+    const std::int64_t unit = strip.unit[2], left = columns - first_column;
     const std::int64_t before = first_column < 0 ? divide_up(-first_column, unit) : 0;
     const std::int64_t within = left <= 0 ? 0 : divide_up(left, unit);
     const std::int64_t begin = std::min(before, strip.columns);
     const std::int64_t end = std::clamp(within, begin, strip.columns);
     std::fill_n(data, begin * strip.width, bf16{0});
     if (end > begin)
-        tile_bf16_product_kernels().copy(row + (first_column + begin * unit) * source.pixel_stride,
-                                         unit * source.pixel_stride, data + begin * strip.width,
+        tile_bf16_product_kernels().copy(pixels.at(first_column + begin * unit, 0).data,
+                                         unit * pixels.pitch, data + begin * strip.width,
                                          strip.width, end - begin, channels);
     std::fill_n(data + end * strip.width, (strip.columns - end) * strip.width, bf16{0});
 }
@@ -90,16 +90,17 @@ TileStrip plan_tile_strip(const GatherPhase& whole, std::int64_t channels, std::
 }
 
 void fill_tile_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
-                    std::int64_t depth, std::int64_t row, std::int64_t phase, std::int64_t start,
-                    bf16* data) {
-    const std::int64_t d = origin[0] + depth, h = origin[1] + row;
+                    std::int64_t depth, std::int64_t row_of_strip, std::int64_t phase,
+                    std::int64_t start, bf16* data) {
+    const std::int64_t d = origin[0] + depth, h = origin[1] + row_of_strip;
     if (d < 0 || d >= source.extent[0] || h < 0 || h >= source.extent[1])
         return void(std::fill_n(data, strip.columns * strip.width, bf16{0}));
-    const bf16* const line =
-        source.image + start + (d * source.extent[1] + h) * source.extent[2] * source.pixel_stride;
+    const Piece<const bf16>& piece = piece_with(source.pieces, source.first + start);
+    const std::int64_t row = (source.image * source.extent[0] + d) * source.extent[1] + h;
+    const auto line = piece.rows.at(row * source.extent[2], source.first + start - piece.begin);
     const int channels =
         static_cast<int>(std::min<std::int64_t>(tile_depth, source.channels - start));
-    fill_columns(strip, source, line, origin[2] + phase, channels, data);
+    fill_columns(strip, line, source.extent[2], origin[2] + phase, channels, data);
 }
 
 void fill_tile_strip(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,

@@ -12,6 +12,7 @@
 
 #include "core/bf16.hpp"
 #include "ops/conv_gather.hpp"
+#include "ops/conv_pieces.hpp"
 
 namespace voxelgrad {
 
@@ -34,9 +35,10 @@ struct TileStrip {
 TileStrip plan_tile_strip(const GatherPhase& whole, std::int64_t channels, std::int64_t budget);
 
 struct TileSource {
-    const bf16* image;           // first pixel, first channel wanted
-    const std::int64_t* extent;  // of the image
-    std::int64_t pixel_stride;   // elements
+    ImagePieces<const bf16> pieces;
+    const std::int64_t* extent;  // of an image
+    std::int64_t image;          // number
+    std::int64_t first;          // channel wanted
     std::int64_t channels;       // wanted
 };
 

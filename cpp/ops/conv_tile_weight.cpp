@@ -115,14 +115,19 @@ class PixelQueue {
     Workspace<bf16> pixels_;
 };
 
+// The images whose channels are turned, and the first one of the group.
+struct FineSide {
+    ImagePieces<const bf16> pieces;
+    std::int64_t first;
+};
+
 // Turns one block of fine channels of a box: [32 channels][pixels of the strip]. With few channels
 // the 32 rows are the channels of a window of neighbouring pixels.
-void turn_block(const Plan& plan, const bf16* fine, const StripBox& box, std::int64_t block,
+void turn_block(const Plan& plan, const FineSide& fine, const StripBox& box, std::int64_t block,
                 bf16* turned) {
     const ConvGeometry& g = plan.g;
     const TileStrip& strip = plan.strip;
-    const std::int64_t all = g.groups * g.fine_channels;
-    const TileSource source{fine + box.image * g.fine_pixels() * all, g.fine, all, g.fine_channels};
+    const TileSource source{fine.pieces, g.fine, box.image, fine.first, g.fine_channels};
     std::int64_t origin[conv_axes];
     for (int a = 0; a < conv_axes; ++a)
         origin[a] = plan.phase.unit[a] * box.first[a] + plan.phase.low[a];
@@ -210,7 +215,7 @@ void add_products(const Plan& plan, const Batch& batch, std::int64_t panel, std:
 }
 
 // Adds the boxes [begin, end) to a partial gradient, or writes their sums.
-void add_boxes(const Plan& plan, const bf16* fine, const bf16* coarse, std::int64_t begin,
+void add_boxes(const Plan& plan, const FineSide& fine, const bf16* coarse, std::int64_t begin,
                std::int64_t end, bool add, float* gradient) {
     const std::int64_t boxes = end - begin;
     Workspace<bf16> turned(plan.batch * plan.turned_size());
@@ -246,7 +251,7 @@ void add_boxes(const Plan& plan, const bf16* fine, const bf16* coarse, std::int6
     });
 }
 
-void sum_chunk(const Plan& plan, const bf16* fine, const bf16* coarse, std::int64_t chunk,
+void sum_chunk(const Plan& plan, const FineSide& fine, const bf16* coarse, std::int64_t chunk,
                float* gradient) {
     const std::int64_t first = chunk * plan.units / plan.chunks;
     const std::int64_t last = (chunk + 1) * plan.units / plan.chunks;
@@ -294,12 +299,18 @@ void combine(const Plan& plan, std::int64_t group, std::int64_t at, const float*
 
 void conv_tile_weight_gradient(const ConvGeometry& g, const bf16* fine, const bf16* coarse,
                                float* grad_weight) {
+    const Piece<const bf16> whole = whole_image(fine, g.groups * g.fine_channels);
+    conv_tile_weight_gradient_of_pieces(g, {&whole, 1}, coarse, grad_weight);
+}
+
+void conv_tile_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<const bf16> fine,
+                                         const bf16* coarse, float* grad_weight) {
     const Plan plan = make_plan(g);
     if (plan.units == 0) return void(std::fill_n(grad_weight, g.weight_size(), 0.0f));
     Workspace<float> partial(plan.chunks * plan.gradient_size());
     for (std::int64_t group = 0; group < g.groups; ++group) {
         parallel_for(plan.chunks, [&](std::int64_t chunk) {
-            sum_chunk(plan, fine + group * g.fine_channels, coarse + group * g.coarse_channels,
+            sum_chunk(plan, {fine, group * g.fine_channels}, coarse + group * g.coarse_channels,
                       chunk, partial.data() + chunk * plan.gradient_size());
         });
         parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {

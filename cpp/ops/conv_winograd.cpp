@@ -245,7 +245,8 @@ constexpr ConvAlgorithmFor<T> algorithm(const char* name, bool (*worthwhile)(con
             conv_winograd_weight_gradient<T, tile>,
             coarse_from_pieces<T, tile>,
             pieces_from_coarse<T, tile>,
-            conv_winograd_weight_gradient_of_pieces<T, tile>};
+            conv_winograd_weight_gradient_of_pieces<T, tile>,
+            strip_block};
 }
 
 }  // namespace
