@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from instruction_sets import ALL, forced
 from op_case import OpCase
 from voxelgrad import nn, ops
 from voxelgrad.backends import cpu
+from voxelgrad.models.blocks import ConvBlock
 
 SHAPES = [
     *joined_conv_cases(),
@@ -124,6 +126,20 @@ def test_one_image_in_a_list_is_that_image() -> None:
     np.testing.assert_array_equal(
         ops.conv2d([image], weight).numpy(), ops.conv2d(image, weight).numpy()
     )
+
+
+def test_a_skip_lives_no_longer_than_the_convolution_that_reads_it() -> None:
+    vg.manual_seed(0)
+    block = ConvBlock(12, 8, 2, "batch", "relu")
+    images = [normal(np.random.default_rng(0), (1, 6, 7, channels)) for channels in (8, 4)]
+    expected = block(ops.concat(images)).numpy()
+    ends: list[bool] = []
+    skip = ref(images[0])
+    images[0].requires_grad = False
+    block.conv2.register_forward_hook(lambda *_: ends.append(skip() is None))
+    np.testing.assert_array_equal(block(images).numpy(), expected)
+    assert ends == [True]
+    assert images == []
 
 
 class Join(nn.Module):

@@ -50,7 +50,7 @@ def make_activation(activation: str) -> nn.Module:
 class ConvBlock(nn.Module):
     """Twice (convolution 3, norm, activation): (N, *spatial, C) -> (N, *spatial', features).
 
-    Several inputs are convolved as one, joined along the channels; C is what they have together.
+    A list of images is convolved as one, joined along the channels; C is what they have together.
     The convolutions are padded by 1 and have a bias only where no norm follows.
 
     Args:
@@ -79,14 +79,25 @@ class ConvBlock(nn.Module):
         self.norm2 = make_norm(norm, features)
         self.activation2 = make_activation(activation)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Return the features, (N, *spatial', features)."""
+    def forward(self, input: Tensor | list[Tensor]) -> Tensor:
+        """Return the features, (N, *spatial', features).
+
+        A list is emptied: its images need not live longer than the first convolution.
+        """
         # Nested: an array that has a name lives until the block is through.
         return normalise(
             self.norm2,
             self.activation2,
-            self.conv2(normalise(self.norm1, self.activation1, self.conv1(*inputs))),
+            self.conv2(normalise(self.norm1, self.activation1, self._joined(input))),
         )
+
+    def _joined(self, input: Tensor | list[Tensor]) -> Tensor:
+        """Return the first convolution of an image, or of several as one."""
+        if isinstance(input, Tensor):
+            return self.conv1(input)
+        output = self.conv1(*input)
+        input.clear()
+        return output
 
 
 def choose(owner: str, name: str, value: object, choices: tuple[object, ...]) -> None:

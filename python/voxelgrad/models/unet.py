@@ -115,8 +115,9 @@ class UNet(Model):
             skips.append(hidden)
             hidden = level(self.pool(hidden))
         for upsample, level in zip(self.upsample, self.decoder, strict=True):
-            hidden = upsample(hidden)
-            hidden = level(skips.pop(), hidden)
+            both = [skips.pop(), upsample(hidden)]
+            del hidden  # what is below
+            hidden = level(both)
         return self.head(hidden)
 
     def _check(self, input: Tensor) -> None:
