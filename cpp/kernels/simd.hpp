@@ -171,6 +171,14 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
 }
 #endif
 
+#if defined(__AVX512VL__) && defined(__AVX512BW__)
+[[gnu::always_inline]] inline Vec load_first(const bf16* p, int n) {
+    return widen((ShortVec)_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+[[gnu::always_inline]] inline void store_first(bf16* p, Vec v, int n) {
+    _mm256_mask_storeu_epi16(p, first_lanes(n), (__m256i)narrow(v));
+}
+#else
 [[gnu::always_inline]] inline Vec load_first(const bf16* p, int n) {
     ShortVec bits{};
     std::memcpy(&bits, p, static_cast<std::size_t>(n) * 2);
@@ -180,6 +188,7 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     const ShortVec bits = narrow(v);
     std::memcpy(p, &bits, static_cast<std::size_t>(n) * 2);
 }
+#endif
 
 // A whole vector, or its first n lanes at the end of a run; n may exceed `lanes`.
 template <class T>
@@ -204,15 +213,17 @@ template <class T>
 }
 
 // Asks the second cache for what a pass over a long run loads soon. The processor foresees a run by
-// itself, but falls behind where there is some arithmetic between the loads.
+// itself, but falls behind where there is some arithmetic between the loads; where there is much,
+// it has to be asked as long before as the memory takes.
+constexpr std::uintptr_t soon = 1024, far = 8192;  // bytes
+template <std::uintptr_t ahead = soon>
 [[gnu::always_inline]] inline void ask_ahead(const void* p) {
-    constexpr std::uintptr_t ahead = 1024;  // bytes
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead),
                        0, 2);
 }
-template <class T>
+template <std::uintptr_t ahead = soon, class T>
 [[gnu::always_inline]] inline Vec load_ahead(const T* p, std::int64_t n) {
-    ask_ahead(p);
+    ask_ahead<ahead>(p);
     return load_some(p, n);
 }
 

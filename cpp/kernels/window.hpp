@@ -17,8 +17,9 @@ namespace voxelgrad {
 // What the lists of the columns look like, as far as kernels make use of it.
 enum class WindowColumns {
     any,
-    pairs,   // column c takes source columns 2c and 2c + 1, at the places of column 0's taps
-    halves,  // the other way round: column c takes source column c / 2, begin and end are even
+    pairs,       // column c takes source columns 2c and 2c + 1, at the places of column 0's taps
+    halves,      // the other way round: column c takes source column c / 2, begin and end are even
+    neighbours,  // a column takes one source column, or it and the next; most are taken repeatedly
 };
 
 struct WindowRow {
@@ -46,11 +47,23 @@ struct MaxKernels {
     void (*backward)(const WindowRow& row, const T* source, const Index* indices, T* target);
 };
 
+// Rows of equal length to be added up.
+struct WeightedRow {
+    const float* data;
+    float weight;
+};
+
 template <class T>
 struct WindowKernels {
     MaxKernels<T, std::uint8_t> max_small;
     MaxKernels<T, std::int32_t> max_large;
     void (*weighted_sum)(const WindowRow& row, const T* source, T* target);
+    // The same not rounded to T, without outer list, for columns that each take successive source
+    // columns, and share them with their neighbours only.
+    void (*sum_successive)(const WindowRow& row, const T* source, float* target);
+    // target = the sum of rows of `size` elements. past_cache: as in WindowRow.
+    void (*sum_rows)(const WeightedRow* rows, int count, T* target, std::int64_t size,
+                     bool past_cache);
 };
 
 VOXELGRAD_TYPED_KERNEL_TABLES(WindowKernels, window)

@@ -1,5 +1,6 @@
 #include "kernels/window.hpp"
 
+#include "kernels/window_neighbours.hpp"
 #include "kernels/window_pairs.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
@@ -135,6 +136,31 @@ void sum_outer(const WindowRow& row, const T* source, float* sums) {
         });
 }
 
+template <int count, class T>
+void sum_of_rows(const WeightedRow* rows, T* target, std::int64_t size, bool past_cache) {
+    const float* data[count];
+    float weights[count];
+    for (int r = 0; r < count; ++r) {
+        data[r] = rows[r].data;
+        weights[r] = rows[r].weight;
+    }
+    for_each_vector(size, [&](std::int64_t i, int n) __attribute__((always_inline)) {
+        Vec total = load_some(data[0] + i, n) * weights[0];
+        for (int r = 1; r < count; ++r) total += load_some(data[r] + i, n) * weights[r];
+        put_some(target + i, total, n, past_cache);
+    });
+}
+
+template <class T>
+void sum_of_many_rows(const WeightedRow* rows, int count, T* target, std::int64_t size,
+                      bool past_cache) {
+    for_each_vector(size, [&](std::int64_t i, int n) __attribute__((always_inline)) {
+        Vec total{};
+        for (int r = 0; r < count; ++r) total += load_some(rows[r].data + i, n) * rows[r].weight;
+        put_some(target + i, total, n, past_cache);
+    });
+}
+
 template <class T, class Index>
 void max_forward(const WindowRow& row, const T* source, T* target, Index* indices) {
     if (row.columns == WindowColumns::pairs && !row.past_cache)
@@ -154,6 +180,7 @@ void max_backward(const WindowRow& row, const T* source, const Index* indices, T
 
 template <class T>
 void weighted_sum(const WindowRow& row, const T* source, T* target) {
+    if (takes_neighbours(row)) return sum_neighbours(row, source, target);
     if (row.outer_count == 1)
         return for_channels(row, WeightedSum<T, T, true>{row, source, target});
     if (row.span_begin == row.span_end)
@@ -168,10 +195,24 @@ void weighted_sum(const WindowRow& row, const T* source, T* target) {
 }
 
 template <class T>
+void sum_rows(const WeightedRow* rows, int count, T* target, std::int64_t size, bool past_cache) {
+    switch (count) {
+        case 1: sum_of_rows<1>(rows, target, size, past_cache); break;
+        case 2: sum_of_rows<2>(rows, target, size, past_cache); break;
+        case 3: sum_of_rows<3>(rows, target, size, past_cache); break;
+        case 4: sum_of_rows<4>(rows, target, size, past_cache); break;
+        default: sum_of_many_rows(rows, count, target, size, past_cache);
+    }
+    if (past_cache) stream_fence();
+}
+
+template <class T>
 constexpr WindowKernels<T> table = {
     {max_forward<T, std::uint8_t>, max_backward<T, std::uint8_t>},
     {max_forward<T, std::int32_t>, max_backward<T, std::int32_t>},
     weighted_sum<T>,
+    sum_successive<T>,
+    sum_rows<T>,
 };
 
 }  // namespace

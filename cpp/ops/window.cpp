@@ -4,8 +4,15 @@
 #include <limits>
 #include <utility>
 
+#include "ops/window_reduction.hpp"
+
 namespace voxelgrad {
 namespace {
+
+// Whether targets have source positions in common, for sure.
+bool shares(const WindowAxis& axis) {
+    return static_cast<std::int64_t>(axis.taps.size()) > axis.source;
+}
 
 // Whether the taps of all targets, `first` to `first + count` of each, follow one rule: their
 // source position and their place.
@@ -24,10 +31,21 @@ bool follows(const WindowAxis& axis, std::int32_t count, std::int32_t period, Po
     return true;
 }
 
+// One source position, or it and the next, for every target; and targets share them.
+bool takes_neighbours(const WindowAxis& axis) {
+    for (std::int64_t target = 0; target < axis.target(); ++target) {
+        const std::int32_t first = axis.start[target], count = axis.start[target + 1] - first;
+        const bool one = count == 1;
+        const bool two = count == 2 && axis.taps[first + 1].offset == axis.taps[first].offset + 1;
+        if (!one && !two) return false;
+    }
+    return shares(axis);
+}
+
 WindowColumns pattern_of(const WindowAxis& axis) {
     if (follows(axis, 2, 2, [](std::int32_t t) { return t; })) return WindowColumns::pairs;
     if (follows(axis, 1, 2, [](std::int32_t t) { return t / 2; })) return WindowColumns::halves;
-    return WindowColumns::any;
+    return takes_neighbours(axis) ? WindowColumns::neighbours : WindowColumns::any;
 }
 
 }  // namespace
@@ -59,7 +77,7 @@ std::int64_t WindowPlan::size() const {
 // no wider than the sums over the outer lists may be long.
 std::vector<WindowPlan::Piece> WindowPlan::column_pieces(std::int64_t most_columns) const {
     const WindowAxis& axis = axes_[2];
-    const bool shared = static_cast<std::int64_t>(axis.taps.size()) > axis.source;
+    const bool shared = shares(axis);
     std::vector<Piece> pieces;
     for (std::int64_t column = 0; column < axis.target(); ++column) {
         std::int64_t begin = std::numeric_limits<std::int64_t>::max(), end = 0;
@@ -125,6 +143,7 @@ void WindowPlan::outer_taps(std::int64_t sample, std::int64_t plane, std::int64_
 
 template <class T>
 void window_sum(const WindowPlan& plan, const T* source, T* target) {
+    if (reduce_windows(plan, source, target)) return;
     const auto& kernels = window_kernels<T>();
     plan.for_rows(target, [&](const WindowRow& row, std::int64_t first) {
         kernels.weighted_sum(row, source, target + first);

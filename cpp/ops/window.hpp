@@ -20,6 +20,11 @@ class WindowPlan {
     // channels).
     WindowPlan(std::int64_t samples, std::vector<WindowAxis> axes, std::int64_t channels);
 
+    std::int64_t samples() const { return samples_; }
+    std::int64_t channels() const { return channels_; }
+    // Of the axes depth, height, width; offsets are in elements of the source.
+    const WindowAxis& axis(int a) const { return axes_[static_cast<std::size_t>(a)]; }
+
     // Runs body(row, first) on all rows of the target, in parallel pieces; `first` is the flat
     // position of the row's column 0 in `target`. Offsets in `row` count from the source's start.
     template <class T, class Body>
