@@ -16,7 +16,8 @@ using std::int64_t;
 class SlidingAxis {
  public:
     // unit: what offsets along the axis are multiples of.
-    SlidingAxis(const WindowAxis& axis, int64_t unit) : axis_(axis), unit_(unit) {
+    SlidingAxis(const WindowAxis& axis, int64_t unit)
+        : axis_(axis), unit_(std::max<int64_t>(unit, 1)) {  // 0 in an empty image
         int64_t first = 0, last = -1;
         for (int64_t t = 0; t < axis.target(); ++t) {
             if (count(t) == 0) continue;
