@@ -7,9 +7,11 @@ namespace {
 
 constexpr int vector_bytes = lanes * 4;
 
+// The processor does not foresee rows with gaps between them as well as it does a run.
+template <std::uintptr_t ahead>
 void stream_row(const char* source, char* target, std::int64_t bytes) {
     for (std::int64_t i = 0; i < bytes; i += vector_bytes) {
-        ask_ahead(source + i);
+        ask_ahead<ahead>(source + i);
         Vec v;
         std::memcpy(&v, source + i, sizeof v);
         stream(reinterpret_cast<float*>(target + i), v);
@@ -36,8 +38,9 @@ void rows(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows,
         rows = 1;
     }
     if (past_cache) {
+        const auto stream = source.pitch == bytes ? stream_row<soon> : stream_row<later>;
         for (std::int64_t row = 0; row < rows; ++row)
-            stream_row(source.data + row * source.pitch, target.data + row * target.pitch, bytes);
+            stream(source.data + row * source.pitch, target.data + row * target.pitch, bytes);
         return;
     }
     if (bytes >= vector_bytes) return copy_rows_by<vector_bytes>(source, target, rows, bytes);

@@ -215,7 +215,7 @@ template <class T>
 // Asks the second cache for what a pass over a long run loads soon. The processor foresees a run by
 // itself, but falls behind where there is some arithmetic between the loads; where there is much,
 // it has to be asked as long before as the memory takes.
-constexpr std::uintptr_t soon = 1024, far = 8192;  // bytes
+constexpr std::uintptr_t soon = 1024, later = 4096, far = 8192;  // bytes
 template <std::uintptr_t ahead = soon>
 [[gnu::always_inline]] inline void ask_ahead(const void* p) {
     __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead),

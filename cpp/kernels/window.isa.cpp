@@ -73,7 +73,7 @@ struct MaxForward {
         for (int v = 0; v < vectors; ++v) found[v] = Maximum::none(first_place(row, column));
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v)
-                found[v].consider(load_ahead(source + offset + c + v * lanes, n), tap);
+                found[v].consider(load_ahead<later>(source + offset + c + v * lanes, n), tap);
         });
         const std::int64_t at = column * row.channels + c;
         for (int v = 0; v < vectors; ++v) {
@@ -97,7 +97,7 @@ struct MaxBackward {
             for (int v = 0; v < vectors; ++v) {
                 const std::int64_t at = offset + c + v * lanes;
                 const IntVec chosen = load_some_indices(indices + at, n) == IntVec{} + tap;
-                total[v] += (Vec)((IntVec)load_ahead(source + at, n) & chosen);
+                total[v] += (Vec)((IntVec)load_ahead<later>(source + at, n) & chosen);
             }
         });
         for (int v = 0; v < vectors; ++v)

@@ -85,6 +85,20 @@ template <class Index>
 struct Maximum {
     Vec best;
     IntVec place;
+#if defined(__AVX512F__)
+    __mmask16 open;  // lanes without a NaN so far; beside `best`, it lengthens no chain of steps
+
+    [[gnu::always_inline]] static Maximum none(std::int32_t first_place) {
+        return {splat(-__builtin_inff()), IntVec{} + first_place, 0xFFFF};
+    }
+
+    [[gnu::always_inline]] void consider(Vec x, std::int32_t tap) {
+        const __mmask16 wins = _mm512_mask_cmp_ps_mask(open, x, best, _CMP_NLE_UQ);
+        best = _mm512_mask_mov_ps(best, wins, x);
+        place = (IntVec)_mm512_mask_set1_epi32((__m512i)place, wins, tap);
+        open = _mm512_mask_cmp_ps_mask(open, x, x, _CMP_ORD_Q);
+    }
+#else
 
     [[gnu::always_inline]] static Maximum none(std::int32_t first_place) {
         return {splat(-__builtin_inff()), IntVec{} + first_place};
@@ -96,6 +110,7 @@ struct Maximum {
         best = wins ? x : best;
         place = wins ? IntVec{} + tap : place;
     }
+#endif
 };
 
 }  // namespace
