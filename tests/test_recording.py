@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -113,3 +115,78 @@ def test_arrays_outlive_the_plan_and_memory_returns_with_the_last() -> None:
     assert cpu.memory_statistics()["in_use"] >= before + array.nbytes
     del array
     assert cpu.memory_statistics()["in_use"] == before
+
+
+def test_arrays_get_places_in_a_block_as_large_as_what_lives_at_once() -> None:
+    recorder, unit = Recorder(), 1 << 20
+    small, large = recorder.zeros((unit,)), recorder.zeros((2 * unit,))
+    del small  # leaves a hole that the next one, which is larger, does not fill
+    other = recorder.zeros((3 * unit // 2,))
+    recorder.broadcast_to(other, large[: other.size], 1.0)
+    del large, other
+    recorder.lay_out([])
+    assert recorder.plan.bytes == 4 * (2 * unit + 3 * unit // 2)
+
+
+def test_results_move_and_what_else_is_held_stays() -> None:
+    recorder, number = Recorder(), np.full((1, 8), 2.0, np.float32)
+    recorder.declare(number)
+    held, result = recorder.empty((1, 8)), recorder.empty((2, 8))
+    recorder.broadcast_to(number, held, 3.0)
+    recorder.broadcast_to(held, result, 1.0)
+    first, results = result, [number, None, result[1]]
+    del result
+    recorder.lay_out(results)
+    number.fill(5.0)
+    recorder.plan.run()
+    assert results[0] is number and results[1] is None and results[2].tolist() == [15.0] * 8
+    assert held.tolist() == [[15.0] * 8]
+    assert first.tolist() == [[6.0] * 8] * 2
+    with pytest.raises(ValueError, match="the plan has run, so it records no more"):
+        recorder.empty((3,))
+    del recorder, first
+    assert results[2].tolist() == [15.0] * 8
+
+
+def test_workspaces_of_a_plan_lie_where_its_arrays_leave_room() -> None:
+    recorder = Recorder()
+    image, weight = np.ones((8, 30, 30, 256), np.float32), np.ones((256, 3, 3, 256), np.float32)
+    for array in (image, weight):
+        recorder.declare(array)
+    recorder.zeros((1 << 24,))
+    output = recorder.empty(image.shape)
+    settings = ((1, 1), (1, 1), (1, 1), 1)
+    cpu.memory_reset_peak()
+    before = cpu.memory_statistics()["in_use"]
+    recorder.conv_forward(image, weight, None, output, *settings, 1.0)
+    workspace = cpu.memory_statistics()["peak_in_use"] - before
+    expected = output.copy()
+    results = [output]
+    del output
+    recorder.lay_out(results)
+    cpu.memory_reset_peak()
+    before = cpu.memory_statistics()["in_use"]
+    recorder.plan.run()
+    assert cpu.memory_statistics()["peak_in_use"] - before < workspace / 4
+    assert results[0].tobytes() == expected.tobytes()
+
+
+def test_memory_that_was_cached_makes_room_for_the_block() -> None:
+    # In a process of its own, where the pool has no holes yet.
+    script = """
+from voxelgrad.backends import cpu
+from voxelgrad.backends.recording import Recorder
+recorder, unit = Recorder(), 1 << 22
+first = recorder.zeros((unit,))
+wall = cpu.empty((unit,))
+second = recorder.zeros((unit,))
+recorder.broadcast_to(first, second, 1.0)
+del first, second  # two holes with the wall in between
+recorder.lay_out([])
+after = cpu.memory_statistics()
+print((after["in_use"] + after["cached"]) // wall.nbytes)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert int(run.stdout) == 3

@@ -23,25 +23,28 @@ namespace voxelgrad {
 
 namespace py = pybind11;
 
-// What a call does with an array: its address, bytes and whether it is written.
-using Visitor = std::function<void(const void* data, std::size_t bytes, bool written)>;
+// What a call does with an array: its address, which may be changed, bytes and whether it is
+// written.
+using Visitor = std::function<void(const void*& data, std::size_t bytes, bool written)>;
 
 template <class T>
-void visit_arrays(const T&, const Visitor&) {}  // a number or a name
+void visit_arrays(T&, const Visitor&) {}  // a number or a name
 
 template <class T>
-void visit_arrays(const View<T>& view, const Visitor& visit) {
-    visit(view.data, static_cast<std::size_t>(view.size()) * sizeof(T), !std::is_const_v<T>);
+void visit_arrays(View<T>& view, const Visitor& visit) {
+    const void* data = view.data;
+    visit(data, static_cast<std::size_t>(view.size()) * sizeof(T), !std::is_const_v<T>);
+    view.data = const_cast<T*>(static_cast<const T*>(data));
 }
 
 template <class T>
-void visit_arrays(const OptionalView<T>& view, const Visitor& visit) {
-    if (view) visit_arrays(static_cast<const View<T>&>(view), visit);
+void visit_arrays(OptionalView<T>& view, const Visitor& visit) {
+    if (view) visit_arrays(static_cast<View<T>&>(view), visit);
 }
 
 template <class T>
-void visit_arrays(const std::vector<View<T>>& views, const Visitor& visit) {
-    for (const View<T>& view : views) visit_arrays(view, visit);
+void visit_arrays(std::vector<View<T>>& views, const Visitor& visit) {
+    for (View<T>& view : views) visit_arrays(view, visit);
 }
 
 // A function with its arguments.
@@ -49,10 +52,11 @@ class Call {
  public:
     virtual ~Call() = default;
     virtual void run() = 0;
-    virtual void visit(const Visitor& visit) const = 0;
+    virtual void visit(const Visitor& visit) = 0;
     virtual bool set(std::size_t position, py::handle value) = 0;  // false if it does not fit
 
-    KeptWeight kept_weight;  // empty unless the plan keeps weights
+    KeptWeight kept_weight;                 // empty unless the plan keeps weights
+    std::vector<PlanMemory::Place> places;  // of its arrays, in the order of `visit`
 };
 
 template <class... Args>
@@ -70,9 +74,8 @@ class BoundCall final : public Call {
 
     void run() override { std::apply(function_, arguments_); }
 
-    void visit(const Visitor& visit) const override {
-        std::apply([&](const auto&... argument) { (visit_arrays(argument, visit), ...); },
-                   arguments_);
+    void visit(const Visitor& visit) override {
+        std::apply([&](auto&... argument) { (visit_arrays(argument, visit), ...); }, arguments_);
     }
 
     bool set(std::size_t position, py::handle value) override {
@@ -130,19 +133,35 @@ class Plan {
     void set(std::size_t call, std::size_t position, py::handle value);
     // Keeps packed weights from one run to the next, for a plan that does not change them.
     void keep_weights() { keeps_weights_ = true; }
-    // Runs all calls in order; the first exception ends the run.
+    // The array's numbers are wanted after a run. Returns its number, -1 if it is not the plan's.
+    std::int64_t add_result(const py::array& array);
+    // Lays the arrays of all calls into one block, as small as may be; after that nothing more can
+    // be recorded. The memory that the results had is not used any more: let it go before.
+    void lay_out();
+    // A result, where runs now write it.
+    py::array result(std::size_t number) const;
+    // Runs all calls in order, laid out if they are not yet; the first exception ends the run.
     void run();
 
     std::size_t size() const { return calls_.size(); }
     std::size_t bytes() const;  // of its arrays and of kept weights
 
  private:
-    void check_arrays(const std::string& name, const Call& call) const;
+    struct Result {
+        PlanMemory::Place place;
+        py::dtype dtype;
+        std::vector<py::ssize_t> shape;
+    };
+
+    void check_arrays(const std::string& name, Call& call) const;
+    void check_open() const;
+    bool is_written(PlanMemory::Place place) const;
     bool is_declared(const void* data, std::size_t bytes) const;
 
     std::shared_ptr<PlanMemory> memory_ = std::make_shared<PlanMemory>();
     std::vector<py::array> declared_;
     std::vector<std::unique_ptr<Call>> calls_;
+    std::vector<Result> results_;
     bool keeps_weights_ = false;
     std::atomic<bool> busy_{false};
 };

@@ -79,6 +79,18 @@ void* Arena::take(std::size_t bytes) {
     return block;
 }
 
+bool Arena::has_room(std::size_t bytes) const {
+    const auto found = by_size_.lower_bound({rounded(bytes), nullptr});
+    return found != by_size_.end() && free_.at(found->second).has_pages;
+}
+
+void Arena::add_range(char* begin, char* end) {
+    reserved_ = true;
+    const auto first = (reinterpret_cast<std::uintptr_t>(begin) + unit - 1) / unit * unit;
+    const auto last = reinterpret_cast<std::uintptr_t>(end) / unit * unit;
+    if (first < last) add(reinterpret_cast<char*>(first), {last - first, true});
+}
+
 std::size_t Arena::give_back(void* returned) {
     const auto taken = taken_.find(returned);
     const std::size_t bytes = taken->second;

@@ -23,6 +23,11 @@ class Arena {
     bool owns(const void* block) const { return taken_.count(block) > 0; }
     // Returns how many bytes the block had: what was asked for, rounded up.
     std::size_t give_back(void* block);
+    // Whether `take` would find a free block that has pages.
+    bool has_room(std::size_t bytes) const;
+    // Makes an arena of other memory, [begin, end) of it, instead of addresses that it reserves.
+    // Rounded inwards to `unit`.
+    void add_range(char* begin, char* end);
     // Returns the pages of free blocks to the system.
     void trim();
     // Bytes of a block that was asked for as `bytes`.

@@ -141,17 +141,27 @@ class Scratch {
 };
 
 thread_local Scratch my_scratch;
+thread_local Arena* my_scratch_arena = nullptr;
 
 }  // namespace
 
+ScratchArena::ScratchArena(Arena& arena) : before_(my_scratch_arena) { my_scratch_arena = &arena; }
+ScratchArena::~ScratchArena() { my_scratch_arena = before_; }
+
 void* scratch_allocate(std::size_t bytes) {
-    void* const block = bytes < large_from ? my_scratch.take(rounded(bytes)) : nullptr;
+    void* block = nullptr;
+    if (bytes < large_from)
+        block = my_scratch.take(rounded(bytes));
+    else if (my_scratch_arena != nullptr)
+        block = my_scratch_arena->take(bytes);
     return block == nullptr ? pool_allocate(bytes) : block;
 }
 
 void scratch_release(void* block, std::size_t bytes) noexcept {
     if (bytes < large_from)
         my_scratch.keep(block);
+    else if (my_scratch_arena != nullptr && my_scratch_arena->owns(block))
+        my_scratch_arena->give_back(block);
     else
         pool_release(block);
 }
@@ -177,6 +187,17 @@ void* pool_allocate(std::size_t bytes) {
     std::lock_guard lock(shared.lock);
     count_in_use(shared.statistics, capacity);
     return block;
+}
+
+void* pool_allocate_lasting(std::size_t bytes) {
+    Cache& shared = cache();
+    bool has_room = false;
+    {
+        std::lock_guard lock(shared.lock);
+        has_room = shared.arena.has_room(bytes);
+    }
+    if (!has_room && bytes >= large_from) pool_trim();
+    return pool_allocate(bytes);
 }
 
 void pool_release(void* block) noexcept {

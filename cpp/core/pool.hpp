@@ -10,6 +10,8 @@
 
 namespace voxelgrad {
 
+class Arena;
+
 struct PoolStatistics {
     std::int64_t in_use;       // bytes in blocks that somebody holds, workspaces' spare ones too
     std::int64_t cached;       // bytes in blocks that wait to be handed out again
@@ -19,6 +21,9 @@ struct PoolStatistics {
 // Throws std::bad_alloc when the system has no more, after giving back what is cached.
 void* pool_allocate(std::size_t bytes);
 void pool_release(void* block) noexcept;
+// A block that will stay: where it takes new pages, what is cached is given back to the system
+// before, so that both are never there at once.
+void* pool_allocate_lasting(std::size_t bytes);
 void pool_trim();  // gives all cached blocks back to the system
 PoolStatistics pool_statistics();
 void pool_reset_peak();
@@ -27,6 +32,18 @@ void pool_reset_peak();
 // for itself, so that threads do not wait for each other.
 void* scratch_allocate(std::size_t bytes);
 void scratch_release(void* block, std::size_t bytes) noexcept;
+
+// While one lives, large scratch blocks of this thread are cut from `arena` where they fit.
+class ScratchArena {
+ public:
+    explicit ScratchArena(Arena& arena);
+    ~ScratchArena();
+    ScratchArena(const ScratchArena&) = delete;
+    ScratchArena& operator=(const ScratchArena&) = delete;
+
+ private:
+    Arena* before_;
+};
 
 // Scratch memory of one kernel call.
 template <class T>

@@ -1,9 +1,9 @@
 """Compiled steps: recorded once for each shape, then run without Python between the kernels.
 
 The first call with inputs of a new shape runs the step as ever and records its native calls with
-their arrays; later calls run that record. On a CUDA device the second call captures the step as a
-CUDA graph, and that is what later calls launch. The numbers are those of the eager step, bit for
-bit.
+their arrays; later calls run that record, in memory that was laid out for it. On a CUDA device the
+second call captures the step as a CUDA graph, and that is what later calls launch. The numbers are
+those of the eager step, bit for bit.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from voxelgrad.backends.graph import FoldingGraphRecorder, GraphRecorder
 from voxelgrad.backends.recording import FoldingRecorder, Recorder
 from voxelgrad.grad_mode import enable_grad, no_grad
 from voxelgrad.nn import Module
+from voxelgrad.nn.parameter import Parameter
 from voxelgrad.optim import Optimizer
-from voxelgrad.tensor import Array, Tensor
+from voxelgrad.tensor import Array, Tensor, wrap
 
 Loss: TypeAlias = Callable[[Tensor, Any], Tensor]
 
@@ -45,6 +46,21 @@ class _Record:
     state: list[Array]
     output: Array = field(default_factory=lambda: np.empty(0))
     gradients: list[Tensor | None] = field(default_factory=list)
+
+    def lay_out(self, parameters: list[Parameter]) -> None:
+        """Let the first run's results go, ``grad`` of the parameters too, and lay out the plan."""
+        assert isinstance(self.recorder, Recorder)
+        results = [self.output, *(None if g is None else g.data for g in self.gradients)]
+        for parameter, gradient in zip(parameters, self.gradients, strict=False):
+            if parameter.grad is gradient:
+                parameter.grad = None
+            del gradient
+        self.output, self.gradients = np.empty(0), []
+        self.recorder.lay_out(results)
+        output, *gradients = results
+        assert output is not None
+        self.output = output
+        self.gradients = [None if array is None else wrap(array, None) for array in gradients]
 
     def load(self, arrays: list[Array]) -> None:
         """Set the inputs of the next run."""
@@ -77,8 +93,12 @@ class _Compiled:
             with record.recorder.capture():
                 self._execute(record)
             self._keep(key, record)
-        else:
-            record.recorder.run(random.next_seed)
+            return record
+        if not record.recorder.is_complete:
+            del self._records[key]  # unless there is memory for it
+            record.lay_out(self._parameters)
+            self._keep(key, record)
+        record.recorder.run(random.next_seed)
         return record
 
     def _record(self, arrays: list[Array]) -> _Record:

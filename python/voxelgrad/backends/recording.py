@@ -1,8 +1,8 @@
 """Backends that compute as ``cpu`` does and write every call into a plan.
 
-The flat functions are those of the native module. Arrays come from the plan's own memory, where
-one that Python lets go makes room for a later one, as in an eager step. What recorders of other
-devices share with them (`Recording`, `Folding`) stands here too.
+The flat functions are those of the native module. Arrays come from the pool and return to it, as in
+an eager step; before its calls run again, the plan lays all of them into one block. What recorders
+of other devices share with them (`Recording`, `Folding`) stands here too.
 """
 
 from __future__ import annotations
@@ -75,10 +75,12 @@ class Recorder(Recording):
     Attributes:
         plan: What was recorded.
         seeds: For each seed that was drawn, in order, the numbers of the calls that use it.
+        is_complete: Whether the arrays are laid out, so that nothing more is recorded.
     """
 
     def __init__(self) -> None:
         self.plan = Plan()
+        self.is_complete = False
         self.seeds: dict[int, list[int]] = {}
 
     def declare(self, array: Array) -> None:
@@ -90,7 +92,7 @@ class Recorder(Recording):
         return self.plan.knows(array)
 
     def empty(self, shape: Sequence[int], dtype: DTypeLike = np.float32) -> Array:
-        """Return an uninitialised array in the plan's memory."""
+        """Return an uninitialised array whose place the plan knows."""
         return self.plan.empty(shape, np.dtype(dtype))
 
     def dropout(self, input: Array, output: Array, p: float, seed: int) -> None:
@@ -100,6 +102,24 @@ class Recorder(Recording):
     def call(self, name: str, *values: Any) -> int:
         """Run and record a native function; return the number of the call."""
         return self.plan.call(name, *values)
+
+    def lay_out(self, results: list[Array | None]) -> None:
+        """Give all arrays of the calls their places in one block, as small as may be.
+
+        Args:
+            results: Arrays that are read after a run. They are let go, and the list then holds the
+                arrays that take their place from the next run on; others that are not the plan's
+                stay.
+        """
+        numbers = [-1 if array is None else self.plan.add_result(array) for array in results]
+        for index, number in enumerate(numbers):
+            if number >= 0:
+                results[index] = None
+        self.plan.lay_out()
+        self.is_complete = True
+        for index, number in enumerate(numbers):
+            if number >= 0:
+                results[index] = self.plan.result(number)
 
     def run(self, draw: Callable[[], int]) -> None:
         """Repeat the step; ``draw`` gives the seeds, in the order in which they were drawn."""
