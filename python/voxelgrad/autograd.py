@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from voxelgrad.backends import backend_of, device_of
+from voxelgrad.backends import backend_of, device_of, is_on_device
 from voxelgrad.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from voxelgrad.grad_mode import mode
 from voxelgrad.tensor import Array, Tensor, wrap
@@ -88,11 +88,13 @@ class Function:
         """Return what to save of input ``index``; ``restore`` makes an array of it again.
 
         That is the op that made it, if it can do so once more: then the array need not live until
-        the backward pass. An array of bfloat16 is kept: it is half as large, and beside the quicker
-        convolutions making it again would cost twice the share of a step.
+        the backward pass. On a device an array of bfloat16 is kept: beside convolutions on tensor
+        cores, making it again would cost a larger share of a step.
         """
         node = self.edges[index]
-        if array.dtype == BFLOAT16 or not isinstance(node, Function):
+        if not isinstance(node, Function):
+            return array
+        if array.dtype == BFLOAT16 and is_on_device(array):
             return array
         return node if node.can_rebuild else array
 
