@@ -119,8 +119,10 @@ def test_training_keeps_no_packed_weights() -> None:
     model, image = build("winograd")
     step = vg.compile(model, lambda output, _: (output * output).mean())
     sizes = []
-    for _ in range(3):
+    for _ in range(4):
         step(image, np.zeros(1, np.float32))
         (record,) = step._records.values()
         sizes.append(record.recorder.plan.bytes)
-    assert len(set(sizes)) == 1
+    # The second call lays out the arrays. Frequencies of this weight would not fit beside them.
+    assert len(set(sizes[1:])) == 1
+    assert sizes[1] < model.weight.numpy().nbytes * 36 / 9
