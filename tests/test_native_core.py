@@ -29,6 +29,13 @@ def test_pool_blocks_are_aligned_and_apart() -> None:
         assert (array == value).all()
 
 
+@pytest.mark.parametrize("megabytes", [128, 256])
+def test_large_blocks_do_not_meet_in_the_same_banks_of_the_memory(megabytes: int) -> None:
+    blocks = [cpu.empty((megabytes << 20,), np.dtype(np.uint8)) for _ in range(3)]
+    places = [block.ctypes.data % (128 << 20) for block in blocks]
+    assert len(set(places)) == len(places)
+
+
 def test_pool_counts_what_is_held() -> None:
     before = cpu.memory_statistics()["in_use"]
     array = cpu.empty((1 << 20,))

@@ -30,8 +30,13 @@ class Arena {
     void add_range(char* begin, char* end);
     // Returns the pages of free blocks to the system.
     void trim();
-    // Bytes of a block that was asked for as `bytes`.
-    static std::size_t rounded(std::size_t bytes) { return (bytes + unit - 1) / unit * unit; }
+    // Bytes of a block that was asked for as `bytes`. Neighbours never lie a multiple of `clash`
+    // apart: a pass over both would go back and forth in the same banks of the memory.
+    static constexpr std::size_t clash = std::size_t{128} << 20;
+    static std::size_t rounded(std::size_t bytes) {
+        const std::size_t units = (bytes + unit - 1) / unit * unit;
+        return units % clash == 0 ? units + unit : units;
+    }
     // Bytes in free blocks that have pages.
     std::size_t cached() const { return cached_; }
 
