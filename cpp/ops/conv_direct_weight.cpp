@@ -87,11 +87,11 @@ Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
     return plan;
 }
 
-// Every part of the panels fills the strip again, which should be used often.
+// Every part of the panels fills the strip again, which should be used often; two are always fine.
 std::int64_t most_parts(const Plan& plan) {
     constexpr std::int64_t fewest_uses = 4;  // of a strip: panels times taps
-    const std::int64_t taps = plan.sides.geometry.taps();
-    return std::clamp<std::int64_t>(plan.panels * taps / fewest_uses, 1, plan.panels);
+    const std::int64_t uses = plan.panels * plan.sides.geometry.taps();
+    return std::min(std::max<std::int64_t>(uses / fewest_uses, 2), plan.panels);
 }
 
 // Adds what the packed rows of a block give to the sums of one phase, run by run of its taps.

@@ -40,10 +40,11 @@ Range taps_inside(std::int64_t at, std::int64_t offset, std::int64_t taps, std::
     return {begin, std::clamp(extent - (at + offset), begin, taps)};
 }
 
-std::int64_t rows_of_part(const Sides& sides, std::int64_t groups) {
-    const std::int64_t rows = sides.target.extent[1];
-    const std::int64_t parts = divide_up(enough_tasks(sides.geometry), groups);
-    return std::max(fewest_rows, divide_up(rows, parts));
+// How many tasks share the target rows of a group.
+std::int64_t row_parts(const Sides& sides, std::int64_t groups) {
+    const std::int64_t most = sides.target.extent[1] / fewest_rows;
+    return std::clamp<std::int64_t>(divide_up(enough_tasks(sides.geometry), groups), 1,
+                                    std::max<std::int64_t>(most, 1));
 }
 
 ImageGroups groups_of(const Sides& sides) {
@@ -139,7 +140,8 @@ bool conv_images_serves(const Sides& sides) {
     if (sides.target.channels > planar_channels || !images_fill_vectors(g, sides.target.extent[2]))
         return false;
     const ImageGroups groups = groups_of(sides);
-    const std::int64_t rows = rows_of_part(sides, groups.groups) + g.kernel[1] - 1;
+    const std::int64_t rows =
+        divide_up(sides.target.extent[1], row_parts(sides, groups.groups)) + g.kernel[1] - 1;
     const std::int64_t row = sides.source.extent[2] * sides.source.channels * groups.size();
     return row > 0 && std::min(rows, sides.source.extent[1]) * row <= strip_budget;
 }
@@ -148,7 +150,7 @@ void conv_images_pass(const Pass& pass, const GatherPhase& phase) {
     const ConvGeometry& g = pass.geometry;
     const std::int64_t channels = pass.target.channels;
     Plan plan{pass, phase, groups_of(pass), 0, g.kernel[1], g.kernel[2], nullptr, nullptr, nullptr};
-    plan.row_parts = divide_up(pass.target.extent[1], rows_of_part(pass, plan.groups.groups));
+    plan.row_parts = row_parts(pass, plan.groups.groups);
     const Workspace<float> weight(g.weight_size()), bias(channels);
     pack_weight(pass, phase, weight.data());
     std::fill_n(bias.data(), channels, 0.0f);
