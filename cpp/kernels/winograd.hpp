@@ -66,7 +66,8 @@ struct WinogradImageTransforms {
 };
 
 struct WinogradWeightTransforms {
-    // 9 taps of a panel of channels, `tap_stride` floats apart -> frequencies: G w G^T.
+    // 9 taps of a panel of channels, `tap_stride` floats apart -> frequencies: G w G^T. Past the
+    // cache where vectors are whole cache lines, aligned to 64 bytes; ends with fence().
     void (*weight)(const float* taps, std::int64_t tap_stride, float* frequencies,
                    std::int64_t stride);
     // Frequencies of up to a panel of channels -> 9 taps: G^T m G.

@@ -119,10 +119,11 @@ void output(const float* frequencies, std::int64_t stride, const float* bias,
 
 template <int tile>
 void weight(const float* taps, std::int64_t tap_stride, float* frequencies, std::int64_t stride) {
+    const auto put = [](float* p, Vec v) { lanes == strip_block ? stream(p, v) : store(p, v); };
     for (int c = 0; c < panel; c += lanes)
         transform_tile<WeightTransform<tile>>(
             VectorGrid<const float>{taps + c, winograd_kernel * tap_stride, tap_stride},
-            frequencies_of<tile>(frequencies + c, stride), [](float* p, Vec v) { store(p, v); });
+            frequencies_of<tile>(frequencies + c, stride), put);
 }
 
 template <int tile>

@@ -29,6 +29,8 @@ void copy_tap(const Sides& sides, const float* weight, std::int64_t tap, std::in
     weight += sides.weight_index(0, target, source, tap);
     const std::int64_t target_step = sides.target_step(), source_step = sides.source_step();
     if (source_step == 1) {
+        for (std::int64_t t = 0; t < targets; ++t)  // the next block of channels
+            __builtin_prefetch(weight + t * target_step + strip_block);
         transpose_kernels<float>().matrix(weight, target_step, taps, width, sources, targets,
                                           false);
         return;
@@ -73,6 +75,7 @@ void WinogradWeight::transform(const Sides& sides, const float* weight, const Ga
             winograd_kernels().weights.of(form_).weight(taps.data() + s * width, tap_stride,
                                                         out + s * width, stride_);
     }
+    winograd_kernels().fence();
 }
 
 }  // namespace voxelgrad
