@@ -15,7 +15,15 @@ from op_case import OpCase
 from op_cases import CONV_CASES, LARGE_CASES
 from op_runs import problem_of, run_native
 from voxelgrad.backends import cpu
-from winograd_bounds import FORMS, Form, accepts, as_three_dimensional, forward, winograd_bounds
+from winograd_bounds import (
+    FORMS,
+    Form,
+    accepts,
+    as_three_dimensional,
+    forward,
+    takes_pairs,
+    winograd_bounds,
+)
 
 WINOGRAD_CASES = [
     *(case for case in [*CONV_CASES, *LARGE_CASES] if accepts(case)),
@@ -27,6 +35,9 @@ WINOGRAD_CASES = [
     conv_case("conv", (2, 121, 131), (16, 40), (3, 3), padding=1),  # several products a block
     conv_case("conv", (1, 9, 10), (150, 140), (3, 3), padding=1),  # sums in two parts
     conv_case("conv", (1, 11, 21, 22), (20, 36), (3, 3, 3), padding=1),
+    conv_case("conv", (2, 18, 14, 13), (16, 16), (3, 3, 3), padding=1),  # pairs, several blocks
+    conv_case("conv", (1, 4, 13, 12), (144, 130), (3, 3, 3), padding=(0, 1, 1)),  # pairs in phases
+    conv_case("conv", (1, 1, 12, 12), (16, 18), (3, 3, 3), padding=1),  # one slice: no pairs
     conv_case("conv", (2, 3, 3), (4, 4), (3, 3)),
     conv_case("conv_transpose", (2, 9, 6), (17, 16), (3, 3), padding=1),
     conv_case("conv_transpose", (1, 4, 5, 6), (16, 20), (3, 3, 3)),
@@ -93,10 +104,15 @@ def test_winograd_stays_within_the_bound_of_its_transforms(
 
 
 @pytest.mark.parametrize(
-    ("size", "chosen"), [(12, "winograd6"), (30, "winograd6"), (15, "winograd4"), (16, "winograd4")]
+    ("size", "channels", "chosen"),
+    [
+        (12, 16, "winograd4"),  # little work: the form with the smaller errors
+        (120, 48, "winograd6"),
+        (16, 256, "winograd4"),  # tiles of 6 pixels would cover 18
+    ],
 )
-def test_the_form_whose_tiles_cover_an_image_with_less_is_chosen(size: int, chosen: str) -> None:
-    case = conv_case("conv", (1, size, size), (16, 16), (3, 3), padding=1)
+def test_the_large_form_is_taken_where_it_saves_much(size: int, channels: int, chosen: str) -> None:
+    case = conv_case("conv", (1, size, size), (channels, channels), (3, 3), padding=1)
     problem = problem_of(case)
     results = {}
     for name in ("winograd", *FORMS):
@@ -111,14 +127,18 @@ def test_the_form_whose_tiles_cover_an_image_with_less_is_chosen(size: int, chos
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("case", WINOGRAD_CASES[:8], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [*WINOGRAD_CASES[:8], *WINOGRAD_CASES[-6:-2]], ids=lambda case: case.name
+)
 def test_the_transforms_of_the_bound_are_winograds(case: OpCase, form: Form) -> None:
     """Without absolute values the formulas behind the bound give the convolution itself."""
     problem = problem_of(case)
     x, w, _, padding = as_three_dimensional(case, problem.arrays, problem.grad)
     bias = problem.arrays[2] if problem.arrays[2] is not None else 0.0
-    output = forward(form, x, w, padding, False).reshape(problem.expected[0].shape) + bias
-    np.testing.assert_allclose(output, problem.expected[0], rtol=0, atol=1e-11)
+    for deep in {False, takes_pairs(x, w, padding)}:
+        output = forward(form, x, w, padding, deep, absolute=False)
+        whole = output.reshape(problem.expected[0].shape) + bias
+        np.testing.assert_allclose(whole, problem.expected[0], rtol=0, atol=1e-11)
 
 
 def test_winograd_refuses_what_it_cannot_do() -> None:

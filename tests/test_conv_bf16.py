@@ -53,6 +53,19 @@ def test_winograd_stays_within_the_rounding_bound(case: OpCase, algorithm: str, 
         assert_within(run_bf16(case, problem), problem.expected, bounds)
 
 
+def test_winograd_takes_the_form_that_covers_an_image_with_less() -> None:
+    """Rounding to bfloat16 hides the errors of either form."""
+    case = conv_case("conv", (1, 120, 120), (16, 16), (3, 3), padding=1)
+    problem = problem_of(case)
+    results = {}
+    for name in ("winograd", *FORMS):
+        with forced(name, VECTOR[-1]):
+            results[name] = run_bf16(case, problem)
+    weight = 2  # output, input's gradient, weight's gradient in float32
+    np.testing.assert_array_equal(results["winograd"][weight], results["winograd6"][weight])
+    assert np.any(results["winograd"][weight] != results["winograd4"][weight])
+
+
 @pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
 def test_widened_images_stay_within_the_rounding_bound(case: OpCase) -> None:
     problem = problem_of(case)

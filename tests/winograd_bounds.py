@@ -74,6 +74,10 @@ FORMS = {
 }
 
 
+# F(2, 3) over pairs of slices, for three taps in depth.
+PAIRS = Form(2, (0, 1, -1))
+
+
 def patches(
     form: Form, x: np.ndarray, padding: tuple[int, ...], out: tuple[int, int]
 ) -> np.ndarray:
@@ -104,20 +108,53 @@ def tiles(tile: int, y: np.ndarray) -> np.ndarray:
     return cut.transpose(0, 1, 2, 4, 6, 3, 5)
 
 
+def pairs_of(slices: np.ndarray, each: int, pairs: int) -> np.ndarray:
+    """Return slice 2p + s of every pair p as (s, N, p, ...), s < each; slices (N, D, ...)."""
+    missing = max(0, 2 * pairs + each - 2 - slices.shape[1])
+    padded = np.pad(slices, [(0, 0), (0, missing), *[(0, 0)] * (slices.ndim - 2)])
+    return np.stack([padded[:, s : s + 2 * pairs : 2] for s in range(each)])
+
+
+def summed_taps(frequencies: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Multiply (N, D, ..., C, p, p) with (K, taps, C, p, p) and sum over taps."""
+    taps = weight.shape[1]
+    depth = frequencies.shape[1] - taps + 1
+    return sum(
+        np.einsum("ndrcijk,oijk->ndrcojk", frequencies[:, t : t + depth], weight[:, t])
+        for t in range(taps)
+    )
+
+
+def multiplied_pairs(frequencies: np.ndarray, weight: np.ndarray, absolute: bool) -> np.ndarray:
+    """Return what ``summed_taps`` does for three taps by F(2, 3)."""
+    b, g, a = PAIRS.matrices(absolute)
+    depth = frequencies.shape[1] - 2
+    parts = np.tensordot(b, pairs_of(frequencies, 4, -(-depth // 2)), 1)
+    turned = np.tensordot(g, np.moveaxis(weight, 1, 0), 1)
+    products = [
+        np.einsum("ndrcijk,oijk->ndrcojk", part, w) for part, w in zip(parts, turned, strict=True)
+    ]
+    both = np.moveaxis(np.tensordot(a, np.stack(products), 1), 0, 2)
+    return both.reshape(both.shape[0], -1, *both.shape[3:])[:, :depth]
+
+
 def forward(
-    form: Form, x: np.ndarray, w: np.ndarray, padding: tuple[int, ...], absolute: bool
+    form: Form,
+    x: np.ndarray,
+    w: np.ndarray,
+    padding: tuple[int, ...],
+    deep: bool,
+    absolute: bool,
 ) -> np.ndarray:
     """Convolve (N, D, H, W, C) with (K, kd, 3, 3, C) by tiles; with absolute matrices if asked."""
     b, g, a = form.matrices(absolute)
     height, width = (x.shape[2 + i] + 2 * padding[1 + i] - 2 for i in range(2))
     frequencies = b @ patches(form, x, padding, (height, width)) @ b.T
     weight = g @ w.transpose(0, 1, 4, 2, 3) @ g.T
-    taps = w.shape[1]
-    depth = frequencies.shape[1] - taps + 1
-    products = sum(
-        np.einsum("ndrcijk,oijk->ndrcojk", frequencies[:, t : t + depth], weight[:, t])
-        for t in range(taps)
-    )
+    if deep:
+        products = multiplied_pairs(frequencies, weight, absolute)
+    else:
+        products = summed_taps(frequencies, weight)
     out = a @ products @ a.T
     out = out.transpose(0, 1, 2, 5, 3, 6, 4)
     whole = out.reshape(
@@ -127,17 +164,28 @@ def forward(
 
 
 def weight_gradient(
-    form: Form, x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int
+    form: Form, x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int, deep: bool
 ) -> np.ndarray:
     """Return the gradient (K, kd, 3, 3, C) by tiles, with absolute matrices."""
     b, g, a = form.matrices(True)
     frequencies = b @ patches(form, x, padding, (grad.shape[2], grad.shape[3])) @ b.T
     turned = a.T @ tiles(form.tile, grad) @ a
     depth = grad.shape[1]
-    sums = [
-        np.einsum("ndrcijk,ndrcojk->oijk", frequencies[:, t : t + depth], turned)
-        for t in range(taps)
-    ]
+    if deep:
+        depth_b, depth_g, depth_a = PAIRS.matrices(True)
+        fine = np.tensordot(depth_b, pairs_of(frequencies, 4, -(-depth // 2)), 1)
+        coarse = np.tensordot(depth_a.T, pairs_of(turned, 2, -(-depth // 2)), 1)
+    else:
+        fine = np.stack([frequencies[:, t : t + depth] for t in range(taps)])
+        coarse = np.stack([turned] * taps)
+    sums = np.stack(
+        [
+            np.einsum("ndrcijk,ndrcojk->oijk", one, other)
+            for one, other in zip(fine, coarse, strict=True)
+        ]
+    )
+    if deep:
+        sums = np.tensordot(depth_g.T, sums, 1)
     return np.stack([(g.T @ s @ g).transpose(0, 2, 3, 1) for s in sums], axis=1)
 
 
@@ -181,27 +229,38 @@ def accepts(case: OpCase) -> bool:
     return all(np.all(np.asarray(value) == 1) for value in settings)
 
 
+def takes_pairs(x: np.ndarray, w: np.ndarray, padding: tuple[int, ...]) -> bool:
+    """Whether three taps in depth may be transformed: there are two slices or more."""
+    return w.shape[1] == KERNEL and x.shape[1] + 2 * padding[0] - 2 > 1
+
+
 def winograd_bounds(case: OpCase, arrays: Arrays, grad: np.ndarray, name: str = "") -> Bounds:
     """Return bounds for the output and the gradients of input, weight and, if given, bias.
 
     ``name`` is that of the algorithm; without one every form's errors are allowed.
     """
     forms = [FORMS[name]] if name in FORMS else FORMS.values()
-    each = [bounds_of_form(form, case, arrays, grad) for form in forms]
+    each = [
+        bounds_of_form(form, case, arrays, grad, deep) for form in forms for deep in (False, True)
+    ]
     return [np.max(bounds, axis=0) for bounds in zip(*each, strict=True)]
 
 
-def bounds_of_form(form: Form, case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
-    """Return what ``winograd_bounds`` does for one form."""
+def bounds_of_form(
+    form: Form, case: OpCase, arrays: Arrays, grad: np.ndarray, deep: bool
+) -> Bounds:
+    """Return what ``winograd_bounds`` does for one form, ``deep`` where pairs may be taken."""
     x, w, g, padding = as_three_dimensional(case, arrays, grad)
+    deep = deep and takes_pairs(x, w, padding)
     x, w, g = np.abs(x), np.abs(w), np.abs(g)
     taps = w.shape[1]
     turned = np.flip(w, (1, 2, 3)).transpose(4, 1, 2, 3, 0)
     back = tuple(k - 1 - p for k, p in zip(w.shape[1:4], padding, strict=True))
     tile_count = np.prod(g.shape[:2]) * np.prod([-(-n // form.tile) for n in g.shape[2:4]])
-    output = forward(form, x, w, padding, True) * gamma(x.shape[-1] * taps + form.transforms)
-    grad_x = forward(form, g, turned, back, True) * gamma(w.shape[0] * taps + form.transforms)
-    grad_w = weight_gradient(form, x, g, padding, taps) * gamma(tile_count + form.transforms)
+    transforms = form.transforms + PAIRS.transforms
+    output = forward(form, x, w, padding, deep, True) * gamma(x.shape[-1] * taps + transforms)
+    grad_x = forward(form, g, turned, back, deep, True) * gamma(w.shape[0] * taps + transforms)
+    grad_w = weight_gradient(form, x, g, padding, taps, deep) * gamma(tile_count + transforms)
     if case.op.startswith("conv_transpose"):
         grad_w = np.flip(grad_w, (1, 2, 3))
     if arrays[0].ndim == 4:

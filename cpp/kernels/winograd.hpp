@@ -19,9 +19,10 @@ namespace voxelgrad {
 
 constexpr int winograd_kernel = 3;
 
-// F(tile x tile, 3x3).
+// F(tile x tile, 3x3), and F(2, 3) in depth or nothing.
 struct WinogradForm {
-    int tile;  // output pixels on a side
+    int tile;   // output pixels on a side
+    bool deep;  // kernels/winograd_depth.hpp
 
     constexpr int patch() const { return tile + winograd_kernel - 1; }  // input pixels on a side
     constexpr int frequencies() const { return patch() * patch(); }

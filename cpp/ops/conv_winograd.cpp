@@ -25,6 +25,7 @@ constexpr std::int64_t fewest_channels = 16, fewest_pixels = 4;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
 constexpr std::int64_t fewest_tiles = 28, most_tiles = 56;  // of a block
 constexpr std::int64_t most_slices = 8;
+constexpr std::int64_t pair_tiles = 56;  // of pairs of slices that are multiplied at a time
 constexpr std::int64_t cached_source = 208 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
 constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
@@ -40,22 +41,72 @@ struct Plan {
     std::int64_t width;  // of a panel
 };
 
-// The products of a block's tiles for one frequency and panel.
+// The products of one depth part for one frequency and panel, but for its tiles.
 template <class T>
-void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
-              int frequency, std::int64_t panel, float* products) {
+WinogradProduct product_of(const Plan<T>& plan, int frequency, std::int64_t panel) {
     WinogradProduct product{};
+    product.depth_taps = 1;
+    product.channels = plan.pass.source.channels;
+    product.weight = plan.weight.at(panel, frequency);
+    product.next_weight = plan.weight.stride();
+    product.whole_panel = plan.pass.target.channels - panel * plan.width > plan.width / 2;
+    return product;
+}
+
+// The products of a block's tiles for one frequency and panel, taps in depth summed.
+template <class T>
+void multiply_taps(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
+                   int frequency, std::int64_t panel, float* products) {
+    WinogradProduct product = product_of(plan, frequency, panel);
     product.source = source.data + frequency * source.stride;
     product.block_stride = source.block_stride;
     product.tap_stride = block.tiles * strip_block;
     product.depth_taps = plan.tiles.depth_taps;
-    product.channels = plan.pass.source.channels;
-    product.weight = plan.weight.at(panel, frequency);
-    product.next_weight = plan.weight.stride();
     product.target = products;
     product.tiles = block.target_tiles();
-    product.whole_panel = plan.pass.target.channels - panel * plan.width > plan.width / 2;
     winograd_product_kernels().product(product);
+}
+
+// The same for pairs of slices, some at a time.
+template <class T>
+void multiply_pairs(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
+                    int frequency, std::int64_t panel, float* products) {
+    const std::int64_t blocks = divide_up(plan.pass.source.channels, strip_block);
+    const std::int64_t slice = block.tiles * strip_block, result = block.tiles * plan.width;
+    const std::int64_t step =
+        even_part(block.pairs, std::max<std::int64_t>(1, pair_tiles / block.tiles));
+    const std::int64_t part = step * slice * blocks;
+    Workspace<float> memory(winograd_depth_products * step * (slice * blocks + result));
+    float* const sums = memory.data() + winograd_depth_products * part;
+    WinogradProduct product = product_of(plan, frequency, panel);
+    const std::int64_t next_part = plan.pass.source.channels * plan.width;
+    for (std::int64_t first = 0; first < block.pairs; first += step) {
+        const std::int64_t pairs = std::min(step, block.pairs - first);
+        const float* slices =
+            source.data + frequency * source.stride + winograd_depth_pair * first * slice;
+        for (std::int64_t b = 0; b < blocks; ++b)
+            winograd_depth_kernels().input(slices + b * source.block_stride, slice, pairs,
+                                           memory.data() + b * pairs * slice, part);
+        product.block_stride = pairs * slice;
+        product.tiles = pairs * block.tiles;
+        for (int k = 0; k < winograd_depth_products; ++k) {
+            product.source = memory.data() + k * part;
+            product.weight = plan.weight.at(panel, frequency) + k * next_part;
+            product.target = sums + k * step * result;
+            winograd_product_kernels().product(product);
+        }
+        winograd_depth_kernels().output(sums, step * result, result, pairs,
+                                        products + winograd_depth_pair * first * result);
+    }
+}
+
+template <class T>
+void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
+              int frequency, std::int64_t panel, float* products) {
+    if (plan.tiles.form.deep)
+        multiply_pairs(plan, block, source, frequency, panel, products);
+    else
+        multiply_taps(plan, block, source, frequency, panel, products);
 }
 
 // Transforms the products of target tiles [first, first + count) of a block back into pixels of one
@@ -109,9 +160,8 @@ void transform_back(const Plan<T>& plan, const TileBlock& block, const float* pr
 template <class T>
 void run_block(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t channels = plan.pass.source.channels;
-    const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
-    const std::int64_t targets = block.target_tiles();
-    const std::int64_t stride = frequency_stride(targets * plan.width);
+    const std::int64_t sources = block.source_tiles(), targets = block.target_tiles();
+    const std::int64_t stride = frequency_stride(block.padded_tiles() * plan.width);
     const WinogradForm form = plan.tiles.form;
     const std::int64_t source_size = frequencies_size(form, sources, channels);
     Workspace<float> memory(std::max(source_size + form.frequencies() * stride, huge_block));
@@ -129,9 +179,8 @@ void run_block(const Plan<T>& plan, const TileBlock& block) {
 template <class T>
 void run_phases(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t channels = plan.pass.source.channels, panels = plan.weight.panels();
-    const std::int64_t sources = block.source_tiles(plan.tiles.depth_taps);
-    const std::int64_t targets = block.target_tiles();
-    const std::int64_t stride = frequency_stride(targets * plan.width);
+    const std::int64_t sources = block.source_tiles(), targets = block.target_tiles();
+    const std::int64_t stride = frequency_stride(block.padded_tiles() * plan.width);
     const WinogradForm form = plan.tiles.form;
     Workspace<float> source_memory(frequencies_size(form, sources, channels));
     Workspace<float> products(panels * form.frequencies() * stride);
@@ -169,7 +218,7 @@ bool choose_phases(WinogradForm form, const Sides& pass, const GatherPhase& phas
     const WinogradTiles own = cut_tiles(
         form, phase, batch, most_slices,
         std::min(std::clamp(cached_source / tile_size, fewest_tiles, most_tiles), wanted));
-    const std::int64_t weight_size = form.frequencies() * own.depth_taps * sources * targets;
+    const std::int64_t weight_size = form.frequencies() * own.depth_parts() * sources * targets;
     const bool few = own.units() < fewest_units;
     if (few || own.units() * weight_size > phase_cost * all * both) return true;
     tiles = own;
@@ -179,7 +228,7 @@ bool choose_phases(WinogradForm form, const Sides& pass, const GatherPhase& phas
 template <class T>
 void run(int tile, const PiecewisePass<T>& pass, const GatherPhase& phase) {
     if (pass.geometry.batch * pass.target.pixels() == 0) return;
-    const WinogradForm form = choose_form(tile, phase);
+    const WinogradForm form = choose_form<T>(tile, pass, phase, 1, 0);  // any batch
     WinogradTiles tiles;
     const bool phases = choose_phases(form, pass, phase, tiles);
     const WinogradWeight weight(form, pass, pass.weight, phase);

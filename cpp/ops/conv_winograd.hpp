@@ -1,12 +1,16 @@
 // What the Winograd passes share: tiles cut into blocks, and the transforms into frequencies.
 //
-// A kernel of (depth, 3, 3) is transformed in its last two axes; the depth taps are summed among
-// the frequencies, where they cost four times less than in space. So a block holds the tiles of
-// several slices, slice after slice, and a tap in depth is a shift by the tiles of one slice.
+// A kernel of (depth, 3, 3) is transformed in its last two axes. So a block holds the tiles of
+// several slices, slice after slice. Three taps in depth are transformed, too, for pairs of slices
+// (kernels/winograd_depth.hpp), one frequency at a time in the first cache; any other number is
+// summed among the frequencies, where a tap is a shift by the tiles of one slice.
 #pragma once
+
+#include <algorithm>
 
 #include "core/kept_weight.hpp"
 #include "kernels/winograd.hpp"
+#include "kernels/winograd_depth.hpp"
 #include "ops/conv_gather.hpp"
 #include "ops/conv_pieces.hpp"
 
@@ -19,11 +23,14 @@ constexpr std::int64_t huge_block = 1 << 18;
 struct TileBlock {
     std::int64_t first, tiles;   // of each slice
     std::int64_t depth, slices;  // first target slice; target slices
+    std::int64_t sources;        // source slices
+    std::int64_t pairs;          // of target slices, the last of which may lack its second; or 0
 
     std::int64_t target_tiles() const { return tiles * slices; }
-    std::int64_t source_tiles(std::int64_t depth_taps) const {
-        return tiles * (slices + depth_taps - 1);
+    std::int64_t padded_tiles() const {
+        return tiles * std::max(slices, winograd_depth_pair * pairs);
     }
+    std::int64_t source_tiles() const { return tiles * sources; }
 };
 
 struct WinogradTiles {
@@ -36,14 +43,18 @@ struct WinogradTiles {
 
     std::int64_t units() const { return blocks * depth_blocks; }
     TileBlock at(std::int64_t unit) const;
-    std::int64_t most_source_tiles() const { return block * (depth + depth_taps - 1); }
-    std::int64_t most_target_tiles() const { return block * depth; }
+    TileBlock largest() const { return at(0); }
+    // Parts of the weight in depth: taps or their transforms.
+    std::int64_t depth_parts() const { return form.deep ? winograd_depth_products : depth_taps; }
 };
 
-// The form of `tile` pixels, or with 0 the one that costs less: work and bytes go with the
-// frequencies of an image's tiles. The small form, whose errors are smaller, unless it costs a
-// ninth more.
-WinogradForm choose_form(int tile, const GatherPhase& phase);
+// The form of `tile` pixels, or with 0 of the number that costs less: work and bytes go with the
+// products of `images` images, and for each part of the weight `overhead` more. The small form,
+// whose errors are smaller, unless it costs a ninth more; for float images the large one only where
+// there is much to save.
+template <class T>
+WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
+                         std::int64_t images, std::int64_t overhead);
 
 // Cuts the tiles of `phase` into even blocks of at most `most_slices` target slices and about
 // `most_tiles` source tiles.
@@ -83,7 +94,7 @@ class WinogradWeight {
 
     std::int64_t panels() const { return panels_; }
     std::int64_t stride() const { return stride_; }
-    // [depth tap][source channel][panel]
+    // [depth part][source channel][panel]
     const float* at(std::int64_t panel, std::int64_t frequency) const {
         return data_.data() + (panel * form_.frequencies() + frequency) * stride_;
     }
@@ -93,7 +104,7 @@ class WinogradWeight {
                    std::int64_t panel, std::int64_t start, float* data) const;
 
     WinogradForm form_;
-    std::int64_t depth_taps_, panels_, stride_;
+    std::int64_t depth_taps_, depth_parts_, panels_, stride_;
     PackedWeight<float> data_;
 };
 

@@ -45,9 +45,10 @@ WinogradWeight::WinogradWeight(WinogradForm form, const Sides& sides, const floa
                                const GatherPhase& phase)
     : form_(form),
       depth_taps_(phase.high[0] - phase.low[0] + 1),
+      depth_parts_(form.deep ? winograd_depth_products : depth_taps_),
       panels_(divide_up(sides.target.channels, winograd_product_kernels().panel)),
-      stride_(
-          frequency_stride(depth_taps_ * sides.source.channels * winograd_product_kernels().panel)),
+      stride_(frequency_stride(depth_parts_ * sides.source.channels *
+                               winograd_product_kernels().panel)),
       data_(&winograd_kernels().weights.of(form), weight, sides.geometry.weight_size(),
             panels_ * form.frequencies() * stride_, [&](float* data) {
                 const std::int64_t blocks = divide_up(sides.source.channels, strip_block);
@@ -64,16 +65,20 @@ void WinogradWeight::transform(const Sides& sides, const float* weight, const Ga
     const std::int64_t first = panel * width, all = sides.source.channels;
     const std::int64_t targets = std::min(width, sides.target.channels - first);
     const std::int64_t sources = std::min(strip_block, all - start);
-    Workspace<float> taps(plane * tap_stride);
-    std::fill_n(taps.data(), plane * tap_stride, 0.0f);
-    for (std::int64_t depth = 0; depth < depth_taps_; ++depth) {
+    const std::int64_t part_stride = plane * tap_stride;
+    Workspace<float> taps(depth_parts_ * part_stride);
+    std::fill_n(taps.data(), depth_taps_ * part_stride, 0.0f);
+    for (std::int64_t depth = 0; depth < depth_taps_; ++depth)
         for (int t = 0; t < plane; ++t)
             copy_tap(sides, weight, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel),
-                     first, targets, start, sources, taps.data() + t * tap_stride, width);
-        float* out = data + panel * form_.frequencies() * stride_ + (depth * all + start) * width;
+                     first, targets, start, sources,
+                     taps.data() + depth * part_stride + t * tap_stride, width);
+    if (form_.deep) winograd_depth_kernels().weight(taps.data(), part_stride);
+    for (std::int64_t part = 0; part < depth_parts_; ++part) {
+        float* out = data + panel * form_.frequencies() * stride_ + (part * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)
-            winograd_kernels().weights.of(form_).weight(taps.data() + s * width, tap_stride,
-                                                        out + s * width, stride_);
+            winograd_kernels().weights.of(form_).weight(
+                taps.data() + part * part_stride + s * width, tap_stride, out + s * width, stride_);
     }
     winograd_kernels().fence();
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <type_traits>
 
 #include "core/split.hpp"
 #include "kernels/conv_direct.hpp"
@@ -6,6 +7,10 @@
 
 namespace voxelgrad {
 namespace {
+
+// Products of a tap and an image. Smaller float convolutions cost little, and what the large form
+// saves of it is not worth its errors.
+constexpr std::int64_t work_for_large = 1 << 24;
 
 // How a patch of pixels becomes frequencies.
 template <class T>
@@ -61,19 +66,42 @@ void transform_tiles(const PatchTransform<T>& transform, const T* data, const st
 }  // namespace
 
 TileBlock WinogradTiles::at(std::int64_t unit) const {
-    const std::int64_t first = unit % blocks * block, from = unit / blocks * depth;
-    return {first, std::min(block, count - first), from, std::min(depth, slices - from)};
+    TileBlock at{};
+    at.first = unit % blocks * block;
+    at.tiles = std::min(block, count - at.first);
+    at.depth = unit / blocks * depth;
+    at.slices = std::min(depth, slices - at.depth);
+    at.pairs = form.deep ? divide_up(at.slices, winograd_depth_pair) : 0;
+    at.sources = std::max(at.slices, winograd_depth_pair * at.pairs) + depth_taps - 1;
+    return at;
 }
 
-WinogradForm choose_form(int tile, const GatherPhase& phase) {
-    if (tile != 0) return {tile};
-    constexpr WinogradForm small{4}, large{6};
+template <class T>
+WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
+                         std::int64_t images, std::int64_t overhead) {
+    const std::int64_t taps = phase.high[0] - phase.low[0] + 1, slices = phase.count[0];
     const auto cost = [&](WinogradForm form) {
-        return divide_up(phase.count[1], form.tile) * divide_up(phase.count[2], form.tile) *
-               form.frequencies();
+        const std::int64_t tiles =
+            divide_up(phase.count[1], form.tile) * divide_up(phase.count[2], form.tile) * images;
+        return form.deep ? winograd_depth_products * form.frequencies() *
+                               (tiles * divide_up(slices, winograd_depth_pair) + overhead)
+                         : taps * form.frequencies() * (tiles * slices + overhead);
     };
-    return 10 * cost(large) < 9 * cost(small) ? large : small;
+    const auto cheaper = [&](int side) {
+        const WinogradForm flat{side, false}, deep{side, true};
+        return taps == winograd_depth_taps && cost(deep) < cost(flat) ? deep : flat;
+    };
+    if (tile != 0) return cheaper(tile);
+    const WinogradForm small = cheaper(4), large = cheaper(6);
+    const std::int64_t work = phase.count[0] * phase.count[1] * phase.count[2] *
+                              sides.source.channels * sides.target.channels;
+    const bool wanted = !std::is_same_v<T, float> || work >= work_for_large;
+    return wanted && 10 * cost(large) < 9 * cost(small) ? large : small;
 }
+template WinogradForm choose_form<float>(int, const Sides&, const GatherPhase&, std::int64_t,
+                                         std::int64_t);
+template WinogradForm choose_form<bf16>(int, const Sides&, const GatherPhase&, std::int64_t,
+                                        std::int64_t);
 
 WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_t batch,
                         std::int64_t most_slices, std::int64_t most_tiles) {
@@ -84,7 +112,8 @@ WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_
     tiles.count = batch * tiles.rows * tiles.columns;
     tiles.slices = phase.count[0];
     tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
-    tiles.depth = even_part(tiles.slices, most_slices);
+    const std::int64_t together = form.deep ? winograd_depth_pair : 1;
+    tiles.depth = divide_up(even_part(tiles.slices, most_slices), together) * together;
     tiles.depth_blocks = divide_up(tiles.slices, tiles.depth);
     const std::int64_t source_slices = tiles.depth + tiles.depth_taps - 1;
     tiles.block = even_part(tiles.count, std::max<std::int64_t>(1, most_tiles / source_slices));

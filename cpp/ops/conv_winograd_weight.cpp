@@ -17,9 +17,13 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t enough_chunks = 16;
-constexpr std::int64_t cached_block = 192 * 1024;        // floats of a block's frequencies
-constexpr std::int64_t cached_gradient = 300 * 1024;     // floats of a partial gradient
-constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
+constexpr std::int64_t cached_block = 192 * 1024;     // floats of a block's frequencies
+constexpr std::int64_t cached_gradient = 200 * 1024;  // floats of a partial gradient
+// Floats of all frequencies in phases: the last cache holds them. Not fewer than half of the sums,
+// which each batch of tiles reads and writes.
+constexpr std::int64_t phase_budget = 1024 * 1024;
+constexpr std::int64_t cached_phase = 4 * 1024 * 1024;  // floats that are read again from the cache
+constexpr std::int64_t sum_cost = 50;                   // of writing and reading a sum, in products
 constexpr std::int64_t most_tiles = 112, most_slices = 8;
 constexpr std::int64_t product_tiles = 128;  // multiplied at a time: they stay in the first cache
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
@@ -37,7 +41,7 @@ struct Plan {
     std::int64_t left_channels, left_blocks, right_channels, right_panels;
     bool right_is_fine;
 
-    std::int64_t block_size;  // of sums: [depth tap][16][width]
+    std::int64_t block_size;  // of sums: [depth part][16][width]
     std::int64_t stride;      // of a frequency: [right panel][left block]
 
     std::int64_t block_at(std::int64_t panel, std::int64_t block) const {
@@ -46,35 +50,102 @@ struct Plan {
     std::int64_t size() const { return tiles.form.frequencies() * stride; }
 };
 
-// Adds the products of a block's tiles [first, first + count) for one frequency and panel to the
-// sums, or writes the first ones.
+// One side's numbers of one frequency: [channel block][tile][16] for each part in depth.
+struct Factor {
+    const float* data;
+    std::int64_t block_stride, part_stride;
+};
+struct Factors {
+    Factor fine, coarse;
+    std::int64_t tiles;
+};
+
+// Adds the products of one frequency and panel to the sums, or writes the first ones.
 template <class T>
-void add_products(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& fine,
-                  const WinogradFrequencies& coarse, int frequency, std::int64_t panel,
-                  std::int64_t first, std::int64_t count, bool add, float* sums) {
-    const WinogradFrequencies& left = plan.right_is_fine ? coarse : fine;
-    const WinogradFrequencies& right = plan.right_is_fine ? fine : coarse;
+void add_products(const Plan<T>& plan, const Factors& factors, int frequency, std::int64_t panel,
+                  bool add, float* sums) {
+    const Factor& left = plan.right_is_fine ? factors.coarse : factors.fine;
+    const Factor& right = plan.right_is_fine ? factors.fine : factors.coarse;
     const std::int64_t channel = panel * plan.width;
-    const float* left_data = left.data + frequency * left.stride + first * strip_block;
-    const float* right_data = right.data + frequency * right.stride +
-                              channel / strip_block * right.block_stride + channel % strip_block +
-                              first * strip_block;
+    const float* right_data =
+        right.data + channel / strip_block * right.block_stride + channel % strip_block;
     WinogradGradient gradient{};
     gradient.right_block = right.block_stride;
-    gradient.tiles = count;
+    gradient.tiles = factors.tiles;
     gradient.whole_panel = plan.right_channels - channel > plan.width / 2;
     gradient.add = add;
     gradient.sums = sums + frequency * plan.stride + plan.block_at(panel, 0);
     for (std::int64_t b = 0; b < plan.left_blocks; ++b)
-        for (std::int64_t tap = 0; tap < plan.tiles.depth_taps; ++tap) {
-            const std::int64_t shift = tap * block.tiles * strip_block;
-            gradient.left = left_data + b * left.block_stride + (plan.right_is_fine ? 0 : shift);
-            gradient.right = right_data + (plan.right_is_fine ? shift : 0);
+        for (std::int64_t part = 0; part < plan.tiles.depth_parts(); ++part) {
+            gradient.left = left.data + b * left.block_stride + part * left.part_stride;
+            gradient.right = right_data + part * right.part_stride;
             gradient.left_channels =
                 static_cast<int>(std::min(strip_block, plan.left_channels - b * strip_block));
             winograd_product_kernels().gradient(gradient);
             gradient.sums += strip_block * plan.width;
         }
+}
+
+// Calls use(factors) for parts of a block's tiles, as many at a time as the first cache holds. A
+// tap in depth that is not transformed is a shift of the fine side.
+template <class Use>
+void for_taps(const TileBlock& block, const WinogradFrequencies& fine,
+              const WinogradFrequencies& coarse, int frequency, Use use) {
+    const std::int64_t targets = block.target_tiles(), step = even_part(targets, product_tiles);
+    for (std::int64_t first = 0; first < targets; first += step) {
+        const auto factor = [&](const WinogradFrequencies& side, std::int64_t shift) {
+            return Factor{side.data + frequency * side.stride + first * strip_block,
+                          side.block_stride, shift};
+        };
+        use(Factors{factor(fine, block.tiles * strip_block), factor(coarse, 0),
+                    std::min(step, targets - first)});
+    }
+}
+
+// The same for pairs of slices that are transformed in depth.
+template <class T, class Use>
+void for_pairs(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& fine,
+               const WinogradFrequencies& coarse, int frequency, Use use) {
+    const std::int64_t slice = block.tiles * strip_block;
+    const std::int64_t step =
+        even_part(block.pairs, std::max<std::int64_t>(1, product_tiles / block.tiles));
+    const std::int64_t fine_blocks = divide_up(plan.pass.source.channels, strip_block);
+    const std::int64_t coarse_blocks = divide_up(plan.pass.target.channels, strip_block);
+    const std::int64_t fine_part = fine_blocks * step * slice;
+    const std::int64_t coarse_part = coarse_blocks * step * slice;
+    Workspace<float> memory(winograd_depth_products * (fine_part + coarse_part));
+    float* const coarse_memory = memory.data() + winograd_depth_products * fine_part;
+    const WinogradDepthKernels& kernels = winograd_depth_kernels();
+    for (std::int64_t first = 0; first < block.pairs; first += step) {
+        const std::int64_t pairs = std::min(step, block.pairs - first);
+        const std::int64_t skipped = winograd_depth_pair * first * slice;
+        for (std::int64_t b = 0; b < fine_blocks; ++b)
+            kernels.input(fine.data + frequency * fine.stride + b * fine.block_stride + skipped,
+                          slice, pairs, memory.data() + b * pairs * slice, fine_part);
+        for (std::int64_t b = 0; b < coarse_blocks; ++b)
+            kernels.gradient(
+                coarse.data + frequency * coarse.stride + b * coarse.block_stride + skipped, slice,
+                pairs, coarse_memory + b * pairs * slice, coarse_part);
+        use(Factors{{memory.data(), pairs * slice, fine_part},
+                    {coarse_memory, pairs * slice, coarse_part},
+                    pairs * block.tiles});
+    }
+}
+
+// Adds the products of a block for one frequency and panels [begin, end).
+template <class T>
+void add_block(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& fine,
+               const WinogradFrequencies& coarse, int frequency, std::int64_t begin,
+               std::int64_t end, bool add, float* sums) {
+    const auto use = [&](const Factors& factors) {
+        for (std::int64_t panel = begin; panel < end; ++panel)
+            add_products(plan, factors, frequency, panel, add, sums);
+        add = true;
+    };
+    if (plan.tiles.form.deep)
+        for_pairs(plan, block, fine, coarse, frequency, use);
+    else
+        for_taps(block, fine, coarse, frequency, use);
 }
 
 // One chunk of the blocks.
@@ -83,22 +154,19 @@ void run_chunk(const Plan<T>& plan, std::int64_t first_unit, std::int64_t end_un
     const WinogradTiles& tiles = plan.tiles;
     const Side &source = plan.pass.source, &target = plan.pass.target;
     const std::int64_t fine_size =
-        frequencies_size(tiles.form, tiles.most_source_tiles(), source.channels);
+        frequencies_size(tiles.form, tiles.largest().source_tiles(), source.channels);
     const std::int64_t coarse_size =
-        frequencies_size(tiles.form, tiles.most_target_tiles(), target.channels);
+        frequencies_size(tiles.form, tiles.largest().padded_tiles(), target.channels);
     Workspace<float> memory(std::max(fine_size + coarse_size, huge_block));
     for (std::int64_t unit = first_unit; unit < end_unit; ++unit) {
         const TileBlock block = tiles.at(unit);
-        const std::int64_t sources = block.source_tiles(tiles.depth_taps);
-        const std::int64_t targets = block.target_tiles();
+        const std::int64_t sources = block.source_tiles(), targets = block.padded_tiles();
         const auto fine = frequencies_at(memory.data(), sources, source.channels);
         const auto coarse = frequencies_at(memory.data() + fine_size, targets, target.channels);
         transform_source(plan.pass, plan.phase, tiles, block, 0, sources, fine);
         transform_gradient(target, plan.coarse, tiles, block, 0, targets, coarse);
         for (int f = 0; f < tiles.form.frequencies(); ++f)
-            for (std::int64_t panel = 0; panel < plan.right_panels; ++panel)
-                add_products(plan, block, fine, coarse, f, panel, 0, targets, unit != first_unit,
-                             sums);
+            add_block(plan, block, fine, coarse, f, 0, plan.right_panels, unit != first_unit, sums);
     }
 }
 
@@ -107,25 +175,23 @@ template <class T>
 void run_phases(const Plan<T>& plan, const TileBlock& block, bool add, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
     const Side &source = plan.pass.source, &target = plan.pass.target;
-    const std::int64_t sources = block.source_tiles(tiles.depth_taps);
-    const std::int64_t targets = block.target_tiles();
-    Workspace<float> fine_memory(frequencies_size(tiles.form, sources, source.channels));
-    Workspace<float> coarse_memory(frequencies_size(tiles.form, targets, target.channels));
+    const std::int64_t sources = block.source_tiles(), targets = block.padded_tiles();
+    const std::int64_t fine_size = frequencies_size(tiles.form, sources, source.channels);
+    const std::int64_t coarse_size = frequencies_size(tiles.form, targets, target.channels);
+    Workspace<float> fine_memory(fine_size), coarse_memory(coarse_size);
     auto fine = frequencies_at(fine_memory.data(), sources, source.channels);
     auto coarse = frequencies_at(coarse_memory.data(), targets, target.channels);
-    fine.past_cache = coarse.past_cache = true;
+    fine.past_cache = coarse.past_cache = fine_size + coarse_size > cached_phase;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_source(plan.pass, plan.phase, tiles, block, begin, end, fine);
     });
     parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_gradient(target, plan.coarse, tiles, block, begin, end, coarse);
     });
-    const std::int64_t part = even_part(targets, product_tiles);
     parallel_for(tiles.form.frequencies() * plan.right_panels, [&](std::int64_t task) {
-        const int f = static_cast<int>(task / plan.right_panels);
-        for (std::int64_t first = 0; first < targets; first += part)
-            add_products(plan, block, fine, coarse, f, task % plan.right_panels, first,
-                         std::min(part, targets - first), add || first > 0, sums);
+        const std::int64_t panel = task % plan.right_panels;
+        add_block(plan, block, fine, coarse, static_cast<int>(task / plan.right_panels), panel,
+                  panel + 1, add, sums);
     });
 }
 
@@ -142,13 +208,17 @@ void add_chunks(const Plan<T>& plan, std::int64_t chunks, float* partial) {
 
 // Transforms the sums of one block back and puts them in weight order.
 template <class T>
-void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block, const float* sums,
+void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block, float* sums,
                     float* grad_weight) {
     const ConvGeometry& g = plan.pass.geometry;
     constexpr int plane = winograd_kernel * winograd_kernel;
     const std::int64_t right = panel * plan.width;
     const auto valid = static_cast<int>(std::min(plan.width, plan.right_channels - right));
-    const float* source = sums + plan.block_at(panel, block);
+    float* source = sums + plan.block_at(panel, block);
+    if (plan.tiles.form.deep)
+        for (int f = 0; f < plan.tiles.form.frequencies(); ++f)
+            winograd_depth_kernels().weight_gradient(source + f * plan.stride,
+                                                     strip_block * plan.width);
     for (std::int64_t row = 0; row < plan.tiles.depth_taps * strip_block;
          ++row, source += plan.width) {
         const std::int64_t left = block * strip_block + row % strip_block;
@@ -180,7 +250,7 @@ Plan<T> make_plan(WinogradForm form, const PiecewisePass<T>& pass, const GatherP
         (divide_up(g.fine_channels, strip_block) + divide_up(g.coarse_channels, strip_block));
     plan.tiles = cut_tiles(form, phase, g.batch, most_slices,
                            std::min(cached_block / tile_size, most_tiles));
-    plan.block_size = plan.tiles.depth_taps * strip_block * plan.width;
+    plan.block_size = plan.tiles.depth_parts() * strip_block * plan.width;
     plan.stride = frequency_stride(plan.block_at(plan.right_panels, 0));
     return plan;
 }
@@ -199,7 +269,7 @@ void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<
                                              const T* coarse, float* grad_weight) {
     const PiecewisePass<T> pass{forward_sides(g), fine, nullptr, {}, {}};
     const GatherPhase phase = gather_coarse_from_fine(g);
-    const WinogradForm form = choose_form(tile, phase);
+    const WinogradForm form = choose_form<T>(tile, pass, phase, g.batch, sum_cost);
     Plan<T> plan = make_plan(form, pass, phase, coarse);
     if (plan.tiles.count * plan.tiles.slices == 0) {
         std::fill_n(grad_weight, g.weight_size(), 0.0f);
@@ -210,7 +280,8 @@ void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<
     Workspace<float> partial(chunks * plan.size());
     if (phases) {
         const std::int64_t both = form.frequencies() * (g.fine_channels + g.coarse_channels);
-        plan.tiles = cut_tiles(form, phase, g.batch, phase.count[0], phase_budget / both);
+        plan.tiles = cut_tiles(form, phase, g.batch, phase.count[0],
+                               std::max(phase_budget, plan.size() / 2) / both);
         for (std::int64_t unit = 0; unit < plan.tiles.units(); ++unit)
             run_phases(plan, plan.tiles.at(unit), unit > 0, partial.data());
     } else {
