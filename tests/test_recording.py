@@ -171,6 +171,21 @@ def test_workspaces_of_a_plan_lie_where_its_arrays_leave_room() -> None:
     assert results[0].tobytes() == expected.tobytes()
 
 
+def test_workspaces_come_from_the_pool_where_a_plan_leaves_no_room() -> None:
+    recorder = Recorder()
+    image, weight = np.ones((8, 30, 30, 256), np.float32), np.ones((256, 3, 3, 256), np.float32)
+    for array in (image, weight):
+        recorder.declare(array)
+    recorder.conv_forward(
+        image, weight, None, recorder.empty(image.shape), (1, 1), (1, 1), (1, 1), 1, 1.0
+    )
+    recorder.lay_out([])
+    cpu.memory_reset_peak()
+    before = cpu.memory_statistics()["in_use"]
+    recorder.plan.run()
+    assert cpu.memory_statistics()["peak_in_use"] - before > weight.nbytes
+
+
 def test_memory_that_was_cached_makes_room_for_the_block() -> None:
     # In a process of its own, where the pool has no holes yet.
     script = """

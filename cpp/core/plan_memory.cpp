@@ -88,6 +88,7 @@ void PlanMemory::find_free(const std::vector<std::size_t>& members) {
     free_.resize(calls_);
     for (std::size_t call = 0; call < calls_; ++call) {
         char* begin = block_;
+        free_[call].add_range(begin, begin);  // an arena of nothing, not of addresses of its own
         const auto add_until = [&](char* end) {
             if (begin + large_from <= end) free_[call].add_range(begin, end);
         };
