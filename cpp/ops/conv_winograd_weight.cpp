@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t enough_chunks = 16;
 constexpr std::int64_t cached_block = 192 * 1024;     // floats of a block's frequencies
 constexpr std::int64_t cached_gradient = 200 * 1024;  // floats of a partial gradient
-// Floats of all frequencies in phases: the last cache holds them. Not fewer than half of the sums,
+// Floats of all frequencies in phases: the last cache holds them. Not fewer than twice the sums,
 // which each batch of tiles reads and writes.
 constexpr std::int64_t phase_budget = 1024 * 1024;
 constexpr std::int64_t cached_phase = 4 * 1024 * 1024;  // floats that are read again from the cache
@@ -281,7 +281,7 @@ void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<
     if (phases) {
         const std::int64_t both = form.frequencies() * (g.fine_channels + g.coarse_channels);
         plan.tiles = cut_tiles(form, phase, g.batch, phase.count[0],
-                               std::max(phase_budget, plan.size() / 2) / both);
+                               std::max(phase_budget, 2 * plan.size()) / both);
         for (std::int64_t unit = 0; unit < plan.tiles.units(); ++unit)
             run_phases(plan, plan.tiles.at(unit), unit > 0, partial.data());
     } else {
