@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "kernels/dispatch.hpp"
+#include "kernels/winograd_depth.hpp"
 
 namespace voxelgrad {
 
@@ -26,6 +27,10 @@ struct WinogradForm {
 
     constexpr int patch() const { return tile + winograd_kernel - 1; }  // input pixels on a side
     constexpr int frequencies() const { return patch() * patch(); }
+    // Parts of the weight in depth: its taps or their transforms.
+    constexpr std::int64_t depth_parts(std::int64_t taps) const {
+        return deep ? winograd_depth_products : taps;
+    }
 };
 
 // Where the frequencies of a tile go.

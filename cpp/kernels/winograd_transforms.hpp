@@ -92,6 +92,7 @@ struct InputTransform : PointRows<tile> {  // B^T
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
         if constexpr (group == 0) {
+            // The product's constant term is 1 or -1, and G has no sign in the row of 0.
             Vec zero = d[0], infinity = d[from - 1];
 #pragma GCC unroll 4
             for (int i = 0; i < F::pairs; ++i) {

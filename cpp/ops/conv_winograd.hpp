@@ -10,7 +10,6 @@
 
 #include "core/kept_weight.hpp"
 #include "kernels/winograd.hpp"
-#include "kernels/winograd_depth.hpp"
 #include "ops/conv_gather.hpp"
 #include "ops/conv_pieces.hpp"
 
@@ -27,9 +26,8 @@ struct TileBlock {
     std::int64_t pairs;          // of target slices, the last of which may lack its second; or 0
 
     std::int64_t target_tiles() const { return tiles * slices; }
-    std::int64_t padded_tiles() const {
-        return tiles * std::max(slices, winograd_depth_pair * pairs);
-    }
+    std::int64_t padded_slices() const { return std::max(slices, winograd_depth_pair * pairs); }
+    std::int64_t padded_tiles() const { return tiles * padded_slices(); }
     std::int64_t source_tiles() const { return tiles * sources; }
 };
 
@@ -44,8 +42,7 @@ struct WinogradTiles {
     std::int64_t units() const { return blocks * depth_blocks; }
     TileBlock at(std::int64_t unit) const;
     TileBlock largest() const { return at(0); }
-    // Parts of the weight in depth: taps or their transforms.
-    std::int64_t depth_parts() const { return form.deep ? winograd_depth_products : depth_taps; }
+    std::int64_t depth_parts() const { return form.depth_parts(depth_taps); }
 };
 
 // The form of `tile` pixels, or with 0 of the number that costs less: work and bytes go with the

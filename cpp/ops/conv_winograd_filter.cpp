@@ -45,7 +45,7 @@ WinogradWeight::WinogradWeight(WinogradForm form, const Sides& sides, const floa
                                const GatherPhase& phase)
     : form_(form),
       depth_taps_(phase.high[0] - phase.low[0] + 1),
-      depth_parts_(form.deep ? winograd_depth_products : depth_taps_),
+      depth_parts_(form.depth_parts(depth_taps_)),
       panels_(divide_up(sides.target.channels, winograd_product_kernels().panel)),
       stride_(frequency_stride(depth_parts_ * sides.source.channels *
                                winograd_product_kernels().panel)),

@@ -72,7 +72,7 @@ TileBlock WinogradTiles::at(std::int64_t unit) const {
     at.depth = unit / blocks * depth;
     at.slices = std::min(depth, slices - at.depth);
     at.pairs = form.deep ? divide_up(at.slices, winograd_depth_pair) : 0;
-    at.sources = std::max(at.slices, winograd_depth_pair * at.pairs) + depth_taps - 1;
+    at.sources = at.padded_slices() + depth_taps - 1;
     return at;
 }
 
@@ -83,9 +83,9 @@ WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
     const auto cost = [&](WinogradForm form) {
         const std::int64_t tiles =
             divide_up(phase.count[1], form.tile) * divide_up(phase.count[2], form.tile) * images;
-        return form.deep ? winograd_depth_products * form.frequencies() *
-                               (tiles * divide_up(slices, winograd_depth_pair) + overhead)
-                         : taps * form.frequencies() * (tiles * slices + overhead);
+        const std::int64_t together = form.deep ? winograd_depth_pair : 1;
+        return form.depth_parts(taps) * form.frequencies() *
+               (tiles * divide_up(slices, together) + overhead);
     };
     const auto cheaper = [&](int side) {
         const WinogradForm flat{side, false}, deep{side, true};
