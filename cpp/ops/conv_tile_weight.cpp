@@ -66,7 +66,8 @@ Plan make_plan(const ConvGeometry& g) {
     Plan plan{g, gather_coarse_from_fine(g), {}, {}, g.batch, 0, 0, 0, 0, 0, 1};
     plan.panels = divide_up(g.coarse_channels, tile_columns);
     plan.blocks = divide_up(g.fine_channels, tile_depth);
-    const std::int64_t phases = g.stride[0] * g.stride[1] * g.stride[2];  // fine pixels a coarse one
+    const std::int64_t phases =
+        g.stride[0] * g.stride[1] * g.stride[2];  // fine pixels a coarse one
     const std::int64_t share = plan.blocks + divide_up(plan.panels, phases);
     const std::int64_t channels = std::min<std::int64_t>(g.fine_channels, tile_depth);
     plan.strip = plan_tile_strip(plan.phase, channels, box_budget / share);
