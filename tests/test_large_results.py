@@ -57,6 +57,19 @@ def images(request: pytest.FixtureRequest) -> Images:
     return request.param
 
 
+def test_maxima_and_their_places(images: Images) -> None:
+    windows = images.integers((images.batch, 210, 2, 320, 2, 32))
+    windows[0, 0, :, 0, :, 0] = [[1, np.nan], [2, np.nan]]  # the first NaN wins
+    windows[-1, -1, :, -1, :, -1] = [[-np.inf, -np.inf], [np.inf, np.inf]]
+    maxima = images.empty(*images.shape)
+    places = np.asarray(cpu.empty(images.shape, np.dtype(np.uint8)))
+    image = windows.reshape(images.batch, 420, 640, 32)
+    cpu.max_pool_forward(image, maxima, places, (2, 2), (2, 2), (0, 0))
+    by_place = windows.transpose(0, 1, 3, 5, 2, 4).reshape(*images.shape, 4).astype(np.float32)
+    np.testing.assert_array_equal(places, by_place.argmax(-1))
+    np.testing.assert_array_equal(maxima.astype(np.float32), by_place.max(-1))
+
+
 def test_pooling_and_its_backward_pass(images: Images) -> None:
     gradient = images.integers((images.batch, 105, 160, 32))
     indices = np.random.default_rng(4).integers(0, 4, gradient.shape).astype(np.uint8)

@@ -20,6 +20,11 @@ struct CopyKernels {
     // before another thread may read.
     void (*rows)(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows,
                  std::int64_t bytes, bool past_cache);
+    // Deals the bytes of each of rows [row, row_end) of `source`, which have no gaps, out to
+    // `count` targets in turn, `pitch` of each; all past the cache, as above. One run is read, in
+    // order.
+    void (*deal)(ByteRows<const char> source, const ByteRows<char>* targets, int count,
+                 std::int64_t row, std::int64_t row_end);
     void (*fence)();
 };
 

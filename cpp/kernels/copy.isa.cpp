@@ -52,10 +52,21 @@ void rows(ByteRows<const char> source, ByteRows<char> target, std::int64_t rows,
     copy_rows_by<1>(source, target, rows, bytes);
 }
 
+void deal(ByteRows<const char> source, const ByteRows<char>* targets, int count, std::int64_t row,
+          std::int64_t row_end) {
+    const char* from = source.data + row * source.pitch;
+    for (; row < row_end; ++row)
+        for (int t = 0; t < count; ++t) {
+            const std::int64_t bytes = targets[t].pitch;
+            stream_row<soon>(from, targets[t].data + row * bytes, bytes);
+            from += bytes;
+        }
+}
+
 void fence() { stream_fence(); }
 
 }  // namespace
 
-extern const CopyKernels copy = {rows, fence};
+extern const CopyKernels copy = {rows, deal, fence};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

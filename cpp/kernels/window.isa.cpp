@@ -66,6 +66,7 @@ struct MaxForward {
     const T* source;
     T* target;
     Index* indices;
+    bool indices_past_cache;
 
     template <int vectors>
     [[gnu::always_inline]] inline void block(std::int64_t column, std::int64_t c, int n) const {
@@ -78,7 +79,7 @@ struct MaxForward {
         const std::int64_t at = column * row.channels + c;
         for (int v = 0; v < vectors; ++v) {
             put_some(target + at + v * lanes, found[v].best, n, row.past_cache);
-            store_some_indices(indices + at + v * lanes, found[v].place, n);
+            put_some_indices(indices + at + v * lanes, found[v].place, n, indices_past_cache);
         }
     }
 };
@@ -116,7 +117,8 @@ struct WeightedSum {
         Vec total[vectors] = {};
         for_taps<one_row>(row, column, [&](std::int64_t offset, std::int32_t, float weight) {
             for (int v = 0; v < vectors; ++v)
-                total[v] += load_ahead(source + offset + c + v * lanes, n) * weight;
+                total[v] +=
+                    load_ahead<one_row ? later : soon>(source + offset + c + v * lanes, n) * weight;
         });
         for (int v = 0; v < vectors; ++v)
             put_some(target + column * row.channels + c + v * lanes, total[v], n, row.past_cache);
@@ -163,9 +165,15 @@ void sum_of_many_rows(const WeightedRow* rows, int count, T* target, std::int64_
 
 template <class T, class Index>
 void max_forward(const WindowRow& row, const T* source, T* target, Index* indices) {
-    if (row.columns == WindowColumns::pairs && !row.past_cache)
-        return max_of_pairs(row, source, target, indices);
-    for_channels(row, MaxForward<T, Index>{row, source, target, indices});
+    const bool pairs = row.columns == WindowColumns::pairs;
+    if (pairs && row.channels < lanes) return max_of_narrow_pairs(row, source, target, indices);
+    const bool aligned = reinterpret_cast<std::uintptr_t>(indices) % (lanes * sizeof(Index)) == 0;
+    const bool indices_past_cache = row.past_cache && aligned;
+    if (pairs)
+        for_channels(row, PairsForward<T, Index>{row, source, target, indices, indices_past_cache,
+                                                 PairPlaces(row)});
+    else
+        for_channels(row, MaxForward<T, Index>{row, source, target, indices, indices_past_cache});
 }
 
 template <class T, class Index>

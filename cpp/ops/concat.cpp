@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <numeric>
 
+#include "core/split.hpp"
 #include "core/streaming.hpp"
 #include "ops/copy_rows.hpp"
 #include "ops/pieces.hpp"
@@ -18,6 +20,28 @@ void for_pieces(const std::vector<Piece<T>>& pieces, const Box& box, Body body) 
         const int64_t last = std::min(piece.end, box.column_end);
         if (first < last) body(piece, first, last);
     }
+}
+
+// Whether rows are short, and what every piece gets of them is better written past the cache.
+template <class T>
+bool can_deal(const Rows<const T>& whole, int64_t rows, const std::vector<Piece<T>>& pieces) {
+    return whole.pitch > 0 && whole.pitch <= box_grain &&
+           std::all_of(pieces.begin(), pieces.end(), [&](const Piece<T>& piece) {
+               return worth_streaming(piece.rows.data, rows * piece.rows.pitch, piece.rows.pitch);
+           });
+}
+
+template <class T>
+void deal(const Rows<const T>& whole, int64_t rows, const std::vector<Piece<T>>& pieces) {
+    std::vector<ByteRows<char>> targets;
+    for (const Piece<T>& piece : pieces) targets.push_back(byte_rows<char>(piece.rows));
+    const int64_t height = box_grain / whole.pitch;
+    parallel_for(divide_up(rows, height), [&](int64_t number) {
+        copy_kernels().deal(byte_rows<const char>(whole), targets.data(),
+                            static_cast<int>(targets.size()), number * height,
+                            std::min((number + 1) * height, rows));
+        copy_kernels().fence();
+    });
 }
 
 }  // namespace
@@ -42,6 +66,7 @@ void split(View<const T> input, const std::vector<View<T>>& outputs, int axis) {
     const auto pieces = pieces_of("split", "output", "input", outputs, input, axis);
     const Rows<const T> whole{input.data, input.count(axis, input.rank)};
     const int64_t rows = input.count(0, axis);
+    if (can_deal(whole, rows, pieces)) return deal(whole, rows, pieces);
     for_boxes(rows, whole.pitch, [&](const Box& box) {
         for_pieces(pieces, box, [&](const Piece<T>& piece, int64_t first, int64_t last) {
             const Rows<T> target = piece.rows.at(box.row, first - piece.begin);

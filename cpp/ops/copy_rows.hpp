@@ -10,13 +10,19 @@
 
 namespace voxelgrad {
 
+constexpr std::int64_t box_grain = 1 << 15;  // elements that a task copies
+
+template <class Byte, class T>
+ByteRows<Byte> byte_rows(Rows<T> rows) {
+    return {reinterpret_cast<Byte*>(rows.data), rows.pitch * std::int64_t{sizeof(T)}};
+}
+
 // The rows must not overlap. past_cache: see CopyKernels.
 template <class T>
 void copy_rows(Rows<const T> source, Rows<T> target, std::int64_t rows, std::int64_t columns,
                bool past_cache) {
     constexpr std::int64_t size = sizeof(T);
-    copy_kernels().rows({reinterpret_cast<const char*>(source.data), source.pitch * size},
-                        {reinterpret_cast<char*>(target.data), target.pitch * size}, rows,
+    copy_kernels().rows(byte_rows<const char>(source), byte_rows<char>(target), rows,
                         columns * size, past_cache);
 }
 
@@ -29,7 +35,7 @@ struct Box {
 // body(box) on each, in parallel. What they write past the cache is there when this returns.
 template <class Body>
 void for_boxes(std::int64_t rows, std::int64_t columns, Body body) {
-    constexpr std::int64_t grain = 1 << 15;  // elements of a box
+    constexpr std::int64_t grain = box_grain;
     if (rows == 0 || columns == 0) return;
     const std::int64_t height = std::max<std::int64_t>(1, grain / columns);
     const std::int64_t bands = (rows + height - 1) / height;
