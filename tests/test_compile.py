@@ -27,10 +27,20 @@ def unet(spatial_dims: int, norm: str) -> Callable[[], nn.Module]:
     return lambda: vg.models.UNet(2, 3, spatial_dims, features=(4, 8, 12), norm=norm)
 
 
+def small_cnn() -> nn.Module:
+    """Return convolutions, activations and pools as LeNet has them."""
+    return nn.Sequential(
+        *(nn.Conv2d(1, 3, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+        *(nn.Flatten(), nn.Linear(20, 7), nn.ReLU(), nn.Linear(7, 3)),
+    )
+
+
 # Builder of a model, shape of its input, number of classes, whether every pixel has a label.
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int, bool]] = {
     "mlp": (lambda: vg.models.MLP(6, 3, hidden=(16, 8), dropout=0.3), (5, 6), 3, False),
     "cnn": (lambda: vg.models.CNN(2, 3, features=(4, 8), dropout=0.2), (3, 8, 8, 2), 3, False),
+    "small cnn": (small_cnn, (9, 10, 11, 1), 3, False),
     "unet 2d": (unet(2, "batch"), (2, 8, 12, 2), 3, True),
     "unet 3d": (unet(3, "instance"), (1, 8, 8, 4, 2), 3, True),
 }

@@ -17,6 +17,7 @@
 #include "ops/conv_direct_weight.hpp"
 #include "ops/conv_images.hpp"
 #include "ops/conv_pass.hpp"
+#include "ops/conv_sparse.hpp"
 #include "ops/conv_strip.hpp"
 
 namespace voxelgrad {
@@ -268,6 +269,8 @@ void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* wei
 
 void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
                       const ConvEpilogue& epilogue, float* fine) {
+    if (epilogue.bias == nullptr && epilogue.slope == 1.0f && conv_sparse_serves(g, coarse))
+        return conv_sparse_spread(g, coarse, weight, fine);
     run(backward_pass(g, coarse, weight, epilogue, fine), gather_fine_from_coarse(g));
 }
 

@@ -1,0 +1,187 @@
+#include "kernels/conv_sparse.hpp"
+
+#include "kernels/simd.hpp"
+
+namespace voxelgrad::VOXELGRAD_ISA {
+namespace {
+
+constexpr int half_lanes = 8;  // two such vectors are as fast as a whole one, and cross fewer lines
+constexpr int most_rows = 7;   // of a window at once
+constexpr int most_sums = lanes == 16 ? 20 : 12;  // in registers
+
+template <int width>
+struct Floats {
+    typedef float Type __attribute__((vector_size(width * 4)));
+    static Type at(const float* p) {
+        Type v;
+        std::memcpy(&v, p, sizeof v);
+        return v;
+    }
+};
+
+int width_for(std::int64_t row) {
+    return lanes > half_lanes && row <= half_lanes ? half_lanes : lanes;
+}
+
+std::int64_t count(const float* numbers, std::int64_t all) {
+    IntVec found{};
+    for_each_vector(all, [&](std::int64_t i, int n) {
+        found -= load_some(numbers + i, n) != Vec{};  // true is -1
+    });
+    std::int64_t total = 0;
+    for (int lane = 0; lane < lanes; ++lane) total += found[lane];
+    return total;
+}
+
+std::int64_t list(const float* numbers, const std::int32_t* places, std::int64_t count,
+                  float* values, std::int32_t* listed_places) {
+    std::int64_t n = 0;
+#if defined(__AVX512F__)
+    for_each_vector(count, [&](std::int64_t i, int some) {
+        const Vec v = load_some(numbers + i, some);
+        const __mmask16 some_place = _mm512_cmp_ps_mask(v, Vec{}, _CMP_NEQ_UQ);
+        const __m512i place = _mm512_loadu_si512(places + i);
+        store(values + n, _mm512_maskz_compress_ps(some_place, v));
+        _mm512_storeu_si512(listed_places + n, _mm512_maskz_compress_epi32(some_place, place));
+        n += __builtin_popcount(some_place);
+    });
+#else
+    for (std::int64_t i = 0; i < count; ++i) {
+        values[n] = numbers[i];
+        listed_places[n] = places[i];
+        n += numbers[i] != 0.0f;
+    }
+#endif
+    return n;
+}
+
+template <int width, int rows, int vectors>
+void add(const SparseSum& s, std::int64_t first) {
+    using V = Floats<width>;
+    typename V::Type sums[rows][vectors];
+    float* const totals = s.sums + first * vectors * width;
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sums[r][v] = V::at(totals + (r * vectors + v) * width);
+    const float* const image = s.image + first * s.window.row_step;
+    for (std::int64_t i = 0; i < s.count; ++i) {
+        const typename V::Type value = s.values[i] - typename V::Type{};
+        const float* const window = image + s.places[i];
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v)
+                sums[r][v] += value * V::at(window + r * s.window.row_step + v * width);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v)
+            std::memcpy(totals + (r * vectors + v) * width, &sums[r][v], sizeof sums[r][v]);
+}
+
+// The channels, up to 32 from `first`, whose number is not zero.
+[[gnu::always_inline]] inline std::uint32_t not_zero(const float* numbers, std::int64_t count) {
+    std::uint32_t bits = 0;
+#if defined(__AVX512F__)
+    bits = _mm512_cmp_ps_mask(load_some(numbers, count), Vec{}, _CMP_NEQ_UQ);
+    if (count > lanes)
+        bits |= static_cast<std::uint32_t>(_mm512_cmp_ps_mask(
+                    load_some(numbers + lanes, count - lanes), Vec{}, _CMP_NEQ_UQ))
+                << lanes;
+#else
+    for (std::int64_t i = 0; i < 32 && i < count; ++i)
+        bits |= static_cast<std::uint32_t>(numbers[i] != 0.0f) << i;
+#endif
+    return bits;
+}
+
+template <int width, int rows, int vectors>
+void spread(const SparseSpread& s, std::int64_t first) {
+    using V = Floats<width>;
+    const std::int64_t weight_step = s.window.rows * vectors * width;
+    float* window = s.image + first * s.window.row_step;
+    const float* pixel = s.pixels;
+    for (std::int64_t i = 0; i < s.count; ++i, pixel += s.channels, window += s.pixel_step) {
+        typename V::Type sums[rows][vectors] = {};
+        bool any = false;
+        for (std::int64_t block = 0; block < s.channels; block += 32) {
+            std::uint32_t bits = not_zero(pixel + block, s.channels - block);
+            any |= bits != 0;
+            for (; bits != 0; bits &= bits - 1) {
+                const std::int64_t channel = block + __builtin_ctz(bits);
+                const typename V::Type value = pixel[channel] - typename V::Type{};
+                const float* const weight =
+                    s.weight + channel * weight_step + first * vectors * width;
+#pragma GCC unroll 8
+                for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+                    for (int v = 0; v < vectors; ++v)
+                        sums[r][v] += value * V::at(weight + (r * vectors + v) * width);
+            }
+        }
+        if (!any) continue;
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) {
+                float* const to = window + r * s.window.row_step + v * width;
+                const typename V::Type sum = V::at(to) + sums[r][v];
+                std::memcpy(to, &sum, sizeof sum);
+            }
+    }
+}
+
+// Calls run.operator()<rows, vectors>(first row) for the rows of a window, as many at once as have
+// room.
+template <int rows, int vectors, class Run>
+void run_rows(const SparseWindow& window, std::int64_t first, const Run& run) {
+    if constexpr (rows > 1)
+        if (window.rows - first < rows) return run_rows<rows - 1, vectors>(window, first, run);
+    run.template operator()<rows, vectors>(first);
+}
+
+template <int vectors = sparse_most_vectors, class Run>
+void run_window(const SparseWindow& window, const Run& run) {
+    if constexpr (vectors > 1)
+        if (window.vectors < vectors) return run_window<vectors - 1>(window, run);
+    constexpr int fit = most_sums / vectors, at_once = fit < most_rows ? fit : most_rows;
+    for (std::int64_t first = 0; first < window.rows; first += at_once)
+        run_rows<at_once, vectors>(window, first, run);
+}
+
+void add_windows(const SparseSum& s) {
+    if constexpr (lanes > half_lanes)
+        if (s.window.width == half_lanes)
+            return run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
+                add<half_lanes, rows, vectors>(s, first);
+            });
+    run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
+        add<lanes, rows, vectors>(s, first);
+    });
+}
+
+void spread_windows(const SparseSpread& s) {
+    if constexpr (lanes > half_lanes)
+        if (s.window.width == half_lanes)
+            return run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
+                spread<half_lanes, rows, vectors>(s, first);
+            });
+    run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
+        spread<lanes, rows, vectors>(s, first);
+    });
+}
+
+float total(const float* values, std::int64_t count) {
+    Vec sums{};
+    for_each_vector(count, [&](std::int64_t i, int n) { sums += load_some(values + i, n); });
+    return sum(sums);
+}
+
+}  // namespace
+
+extern const ConvSparseKernels conv_sparse = {width_for,   count,          list,
+                                              add_windows, spread_windows, total};
+
+}  // namespace voxelgrad::VOXELGRAD_ISA
