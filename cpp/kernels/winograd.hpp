@@ -20,16 +20,18 @@ namespace voxelgrad {
 
 constexpr int winograd_kernel = 3;
 
-// F(tile x tile, 3x3), and F(2, 3) in depth or nothing.
+// F(tile x tile, 3x3), and F(group, 3) in depth.
 struct WinogradForm {
     int tile;   // output pixels on a side
-    bool deep;  // kernels/winograd_depth.hpp
+    int group;  // slices that are transformed together (kernels/winograd_depth.hpp), or 1
+
+    constexpr bool deep() const { return group > 1; }
 
     constexpr int patch() const { return tile + winograd_kernel - 1; }  // input pixels on a side
     constexpr int frequencies() const { return patch() * patch(); }
     // Parts of the weight in depth: its taps or their transforms.
     constexpr std::int64_t depth_parts(std::int64_t taps) const {
-        return deep ? winograd_depth_products : taps;
+        return deep() ? group + winograd_kernel - 1 : taps;
     }
 };
 

@@ -1,5 +1,11 @@
-// F(2, 3) over pairs of slices whose tiles are frequencies already: four products stand for the six
-// of three taps in depth. The points are 0, 1, -1 and infinity.
+// F(2, 3) or F(4, 3) over slices whose tiles are frequencies already: four or six products stand
+// for the six or twelve of three taps in depth. The points of F(2, 3) are 0, +-1 and infinity;
+// those of F(4, 3) are kernels/winograd.hpp's.
+//
+// A group is as many slices of the target as are transformed together, its parts are what they or
+// the slices that they read become. Slices and parts hold `size` floats, a multiple of 16; slices
+// follow each other, and so do those of one group those of the one before. The parts of a group lie
+// `stride` floats apart, each after that of the group before.
 #pragma once
 
 #include <cstdint>
@@ -8,25 +14,28 @@
 
 namespace voxelgrad {
 
-constexpr int winograd_depth_taps = 3, winograd_depth_pair = 2, winograd_depth_products = 4;
+constexpr int winograd_depth_taps = 3;
 
-// Slices of `size` floats, a multiple of 16, one after the other; pair p begins with slice 2p. Its
-// four parts lie `stride` floats apart, those of one pair after those of the one before.
-struct WinogradDepthKernels {
-    // Four slices d of the source: d0 - d2, d1 + d2, d2 - d1, d1 - d3.
-    void (*input)(const float* slices, std::int64_t size, std::int64_t pairs, float* parts,
+struct WinogradDepthTransforms {
+    // Slices of the source, of which neighbouring groups share two -> parts.
+    void (*input)(const float* slices, std::int64_t size, std::int64_t groups, float* parts,
                   std::int64_t stride);
-    // Two slices y of the gradient: y0, y0 + y1, y0 - y1, -y1.
-    void (*gradient)(const float* slices, std::int64_t size, std::int64_t pairs, float* parts,
+    // Slices of the target's gradient -> parts.
+    void (*gradient)(const float* slices, std::int64_t size, std::int64_t groups, float* parts,
                      std::int64_t stride);
-    // Four products m -> two slices m0 + m1 + m2, m1 - m2 - m3.
-    void (*output)(const float* parts, std::int64_t stride, std::int64_t size, std::int64_t pairs,
+    // Parts of products -> slices of the target.
+    void (*output)(const float* parts, std::int64_t stride, std::int64_t size, std::int64_t groups,
                    float* slices);
-    // Three taps w of `stride` floats -> four: w0, (w0 + w1 + w2) / 2, (w0 - w1 + w2) / 2, w2.
+    // Three taps of `stride` floats -> parts, in place.
     void (*weight)(float* taps, std::int64_t stride);
-    // Four sums s of `stride` floats -> three: s0 + (s1 + s2) / 2, (s1 - s2) / 2, (s1 + s2) / 2 +
-    // s3.
+    // Sums of `stride` floats, as many as parts -> three, in place.
     void (*weight_gradient)(float* sums, std::int64_t stride);
+};
+
+struct WinogradDepthKernels {
+    WinogradDepthTransforms of_2, of_4;
+
+    const WinogradDepthTransforms& of(int group) const { return group == 2 ? of_2 : of_4; }
 };
 
 VOXELGRAD_KERNEL_TABLE(WinogradDepthKernels, winograd_depth)

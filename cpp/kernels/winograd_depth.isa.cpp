@@ -1,80 +1,55 @@
 #include "kernels/winograd_depth.hpp"
 
-#include "kernels/simd.hpp"
+#include "kernels/winograd_transforms.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-void input(const float* slices, std::int64_t size, std::int64_t pairs, float* parts,
-           std::int64_t stride) {
+// Lines of vectors: number k of a line lies k * stride floats behind the first. The numbers of a
+// line are read before the first is written.
+template <class Transform>
+void transform_lines(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
+                     std::int64_t size) {
     for (std::int64_t i = 0; i < size; i += lanes) {
-        const float* source = slices + i;
-        float* target = parts + i;
-        Vec first = load(source), second = load(source + size);
-        for (std::int64_t pair = 0; pair < pairs; ++pair, target += size) {
-            source += winograd_depth_pair * size;
-            const Vec third = load(source), fourth = load(source + size);
-            store(target, first - third);
-            store(target + stride, second + third);
-            store(target + 2 * stride, third - second);
-            store(target + 3 * stride, second - fourth);
-            first = third;
-            second = fourth;
-        }
+        Vec line[Transform::from];
+#pragma GCC unroll 8
+        for (int k = 0; k < Transform::from; ++k) line[k] = load(from + k * from_stride + i);
+        transform_row<Transform, 0>(line, to + i, to_stride, [](float* p, Vec v) { store(p, v); });
     }
 }
 
-void gradient(const float* slices, std::int64_t size, std::int64_t pairs, float* parts,
-              std::int64_t stride) {
-    for (std::int64_t pair = 0; pair < pairs; ++pair) {
-        const float* source = slices + winograd_depth_pair * pair * size;
-        float* target = parts + pair * size;
-        for (std::int64_t i = 0; i < size; i += lanes) {
-            const Vec first = load(source + i), second = load(source + size + i);
-            store(target + i, first);
-            store(target + stride + i, first + second);
-            store(target + 2 * stride + i, first - second);
-            store(target + 3 * stride + i, -second);
-        }
-    }
+template <int slices_of_group, class Transform>
+void slices_to_parts(const float* slices, std::int64_t size, std::int64_t groups, float* parts,
+                     std::int64_t stride) {
+    for (std::int64_t group = 0; group < groups; ++group)
+        transform_lines<Transform>(slices + slices_of_group * group * size, size,
+                                   parts + group * size, stride, size);
 }
 
-void output(const float* parts, std::int64_t stride, std::int64_t size, std::int64_t pairs,
+template <int slices_of_group>
+void output(const float* parts, std::int64_t stride, std::int64_t size, std::int64_t groups,
             float* slices) {
-    for (std::int64_t pair = 0; pair < pairs; ++pair) {
-        const float* source = parts + pair * size;
-        float* target = slices + winograd_depth_pair * pair * size;
-        for (std::int64_t i = 0; i < size; i += lanes) {
-            const Vec second = load(source + stride + i), third = load(source + 2 * stride + i);
-            store(target + i, load(source + i) + (second + third));
-            store(target + size + i, second - third - load(source + 3 * stride + i));
-        }
-    }
+    for (std::int64_t group = 0; group < groups; ++group)
+        transform_lines<OutputTransform<slices_of_group>>(
+            parts + group * size, stride, slices + slices_of_group * group * size, size, size);
 }
 
-void weight(float* taps, std::int64_t stride) {
-    for (std::int64_t i = 0; i < stride; i += lanes) {
-        const Vec first = load(taps + i), last = load(taps + 2 * stride + i);
-        const Vec even = 0.5f * (first + last), odd = 0.5f * load(taps + stride + i);
-        store(taps + stride + i, even + odd);
-        store(taps + 2 * stride + i, even - odd);
-        store(taps + 3 * stride + i, last);
-    }
+template <class Transform>
+void in_place(float* data, std::int64_t stride) {
+    transform_lines<Transform>(data, stride, data, stride, stride);
 }
 
-void weight_gradient(float* sums, std::int64_t stride) {
-    for (std::int64_t i = 0; i < stride; i += lanes) {
-        const Vec second = load(sums + stride + i), third = load(sums + 2 * stride + i);
-        const Vec even = 0.5f * (second + third);
-        store(sums + i, load(sums + i) + even);
-        store(sums + stride + i, 0.5f * (second - third));
-        store(sums + 2 * stride + i, even + load(sums + 3 * stride + i));
-    }
-}
+template <int slices_of_group>
+constexpr WinogradDepthTransforms transforms = {
+    slices_to_parts<slices_of_group, InputTransform<slices_of_group>>,
+    slices_to_parts<slices_of_group, GradientTransform<slices_of_group>>,
+    output<slices_of_group>,
+    in_place<WeightTransform<slices_of_group>>,
+    in_place<WeightGradientTransform<slices_of_group>>,
+};
 
 }  // namespace
 
-extern const WinogradDepthKernels winograd_depth = {input, gradient, output, weight,
-                                                    weight_gradient};
+extern const WinogradDepthKernels winograd_depth = {transforms<2>, transforms<4>};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

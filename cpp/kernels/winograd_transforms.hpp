@@ -11,6 +11,12 @@ namespace {
 template <int tile>
 struct Points;
 template <>
+struct Points<2> {
+    static constexpr int pairs = 1;
+    static constexpr double squares[] = {1.0};
+    static constexpr double roots[] = {1.0};
+};
+template <>
 struct Points<4> {
     static constexpr int pairs = 2;
     static constexpr double squares[] = {0.5, 2.0};

@@ -25,7 +25,7 @@ constexpr std::int64_t fewest_channels = 16, fewest_pixels = 4;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
 constexpr std::int64_t fewest_tiles = 28, most_tiles = 56;  // of a block
 constexpr std::int64_t most_slices = 8;
-constexpr std::int64_t pair_tiles = 56;  // of pairs of slices that are multiplied at a time
+constexpr std::int64_t group_tiles = 56;  // of groups of slices that are multiplied at a time
 constexpr std::int64_t cached_source = 208 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
 constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
@@ -67,44 +67,46 @@ void multiply_taps(const Plan<T>& plan, const TileBlock& block, const WinogradFr
     winograd_product_kernels().product(product);
 }
 
-// The same for pairs of slices, some at a time.
+// The same for groups of slices, some at a time.
 template <class T>
-void multiply_pairs(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
-                    int frequency, std::int64_t panel, float* products) {
+void multiply_groups(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
+                     int frequency, std::int64_t panel, float* products) {
     const std::int64_t blocks = divide_up(plan.pass.source.channels, strip_block);
     const std::int64_t slice = block.tiles * strip_block, result = block.tiles * plan.width;
     const std::int64_t step =
-        even_part(block.pairs, std::max<std::int64_t>(1, pair_tiles / block.tiles));
+        even_part(block.groups, std::max<std::int64_t>(1, group_tiles / block.tiles));
+    const WinogradForm form = plan.tiles.form;
+    const WinogradDepthTransforms& transforms = winograd_depth_kernels().of(form.group);
+    const std::int64_t parts = plan.tiles.depth_parts();
     const std::int64_t part = step * slice * blocks;
-    Workspace<float> memory(winograd_depth_products * step * (slice * blocks + result));
-    float* const sums = memory.data() + winograd_depth_products * part;
+    Workspace<float> memory(parts * step * (slice * blocks + result));
+    float* const sums = memory.data() + parts * part;
     WinogradProduct product = product_of(plan, frequency, panel);
     const std::int64_t next_part = plan.pass.source.channels * plan.width;
-    for (std::int64_t first = 0; first < block.pairs; first += step) {
-        const std::int64_t pairs = std::min(step, block.pairs - first);
-        const float* slices =
-            source.data + frequency * source.stride + winograd_depth_pair * first * slice;
+    for (std::int64_t first = 0; first < block.groups; first += step) {
+        const std::int64_t groups = std::min(step, block.groups - first);
+        const float* slices = source.data + frequency * source.stride + form.group * first * slice;
         for (std::int64_t b = 0; b < blocks; ++b)
-            winograd_depth_kernels().input(slices + b * source.block_stride, slice, pairs,
-                                           memory.data() + b * pairs * slice, part);
-        product.block_stride = pairs * slice;
-        product.tiles = pairs * block.tiles;
-        for (int k = 0; k < winograd_depth_products; ++k) {
+            transforms.input(slices + b * source.block_stride, slice, groups,
+                             memory.data() + b * groups * slice, part);
+        product.block_stride = groups * slice;
+        product.tiles = groups * block.tiles;
+        for (std::int64_t k = 0; k < parts; ++k) {
             product.source = memory.data() + k * part;
             product.weight = plan.weight.at(panel, frequency) + k * next_part;
             product.target = sums + k * step * result;
             winograd_product_kernels().product(product);
         }
-        winograd_depth_kernels().output(sums, step * result, result, pairs,
-                                        products + winograd_depth_pair * first * result);
+        transforms.output(sums, step * result, result, groups,
+                          products + form.group * first * result);
     }
 }
 
 template <class T>
 void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
               int frequency, std::int64_t panel, float* products) {
-    if (plan.tiles.form.deep)
-        multiply_pairs(plan, block, source, frequency, panel, products);
+    if (plan.tiles.form.deep())
+        multiply_groups(plan, block, source, frequency, panel, products);
     else
         multiply_taps(plan, block, source, frequency, panel, products);
 }

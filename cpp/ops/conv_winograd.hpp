@@ -1,7 +1,7 @@
 // What the Winograd passes share: tiles cut into blocks, and the transforms into frequencies.
 //
 // A kernel of (depth, 3, 3) is transformed in its last two axes. So a block holds the tiles of
-// several slices, slice after slice. Three taps in depth are transformed, too, for pairs of slices
+// several slices, slice after slice. Three taps in depth are transformed, too, for groups of slices
 // (kernels/winograd_depth.hpp), one frequency at a time in the first cache; any other number is
 // summed among the frequencies, where a tap is a shift by the tiles of one slice.
 #pragma once
@@ -23,11 +23,11 @@ struct TileBlock {
     std::int64_t first, tiles;   // of each slice
     std::int64_t depth, slices;  // first target slice; target slices
     std::int64_t sources;        // source slices
-    std::int64_t pairs;          // of target slices, the last of which may lack its second; or 0
+    std::int64_t groups;         // of target slices, the last of which may lack some
+    std::int64_t padded_slices;  // of all groups
 
     std::int64_t target_tiles() const { return tiles * slices; }
-    std::int64_t padded_slices() const { return std::max(slices, winograd_depth_pair * pairs); }
-    std::int64_t padded_tiles() const { return tiles * padded_slices(); }
+    std::int64_t padded_tiles() const { return tiles * padded_slices; }
     std::int64_t source_tiles() const { return tiles * sources; }
 };
 

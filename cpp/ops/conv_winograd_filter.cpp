@@ -73,7 +73,7 @@ void WinogradWeight::transform(const Sides& sides, const float* weight, const Ga
             copy_tap(sides, weight, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel),
                      first, targets, start, sources,
                      taps.data() + depth * part_stride + t * tap_stride, width);
-    if (form_.deep) winograd_depth_kernels().weight(taps.data(), part_stride);
+    if (form_.deep()) winograd_depth_kernels().of(form_.group).weight(taps.data(), part_stride);
     for (std::int64_t part = 0; part < depth_parts_; ++part) {
         float* out = data + panel * form_.frequencies() * stride_ + (part * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)

@@ -71,8 +71,9 @@ TileBlock WinogradTiles::at(std::int64_t unit) const {
     at.tiles = std::min(block, count - at.first);
     at.depth = unit / blocks * depth;
     at.slices = std::min(depth, slices - at.depth);
-    at.pairs = form.deep ? divide_up(at.slices, winograd_depth_pair) : 0;
-    at.sources = at.padded_slices() + depth_taps - 1;
+    at.groups = divide_up(at.slices, form.group);
+    at.padded_slices = at.groups * form.group;
+    at.sources = at.padded_slices + depth_taps - 1;
     return at;
 }
 
@@ -83,13 +84,16 @@ WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
     const auto cost = [&](WinogradForm form) {
         const std::int64_t tiles =
             divide_up(phase.count[1], form.tile) * divide_up(phase.count[2], form.tile) * images;
-        const std::int64_t together = form.deep ? winograd_depth_pair : 1;
         return form.depth_parts(taps) * form.frequencies() *
-               (tiles * divide_up(slices, together) + overhead);
+               (tiles * divide_up(slices, form.group) + overhead);
     };
     const auto cheaper = [&](int side) {
-        const WinogradForm flat{side, false}, deep{side, true};
-        return taps == winograd_depth_taps && cost(deep) < cost(flat) ? deep : flat;
+        WinogradForm best{side, 1};
+        for (const int group : {2, 4})
+            if (const WinogradForm deep{side, group};
+                taps == winograd_depth_taps && cost(deep) < cost(best))
+                best = deep;
+        return best;
     };
     if (tile != 0) return cheaper(tile);
     const WinogradForm small = cheaper(4), large = cheaper(6);
@@ -112,8 +116,7 @@ WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_
     tiles.count = batch * tiles.rows * tiles.columns;
     tiles.slices = phase.count[0];
     tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
-    const std::int64_t together = form.deep ? winograd_depth_pair : 1;
-    tiles.depth = divide_up(even_part(tiles.slices, most_slices), together) * together;
+    tiles.depth = divide_up(even_part(tiles.slices, most_slices), form.group) * form.group;
     tiles.depth_blocks = divide_up(tiles.slices, tiles.depth);
     const std::int64_t source_slices = tiles.depth + tiles.depth_taps - 1;
     tiles.block = even_part(tiles.count, std::max<std::int64_t>(1, most_tiles / source_slices));

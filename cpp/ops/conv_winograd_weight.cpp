@@ -102,33 +102,34 @@ void for_taps(const TileBlock& block, const WinogradFrequencies& fine,
     }
 }
 
-// The same for pairs of slices that are transformed in depth.
+// The same for groups of slices that are transformed in depth.
 template <class T, class Use>
-void for_pairs(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& fine,
-               const WinogradFrequencies& coarse, int frequency, Use use) {
+void for_groups(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& fine,
+                const WinogradFrequencies& coarse, int frequency, Use use) {
     const std::int64_t slice = block.tiles * strip_block;
     const std::int64_t step =
-        even_part(block.pairs, std::max<std::int64_t>(1, product_tiles / block.tiles));
+        even_part(block.groups, std::max<std::int64_t>(1, product_tiles / block.tiles));
     const std::int64_t fine_blocks = divide_up(plan.pass.source.channels, strip_block);
     const std::int64_t coarse_blocks = divide_up(plan.pass.target.channels, strip_block);
     const std::int64_t fine_part = fine_blocks * step * slice;
     const std::int64_t coarse_part = coarse_blocks * step * slice;
-    Workspace<float> memory(winograd_depth_products * (fine_part + coarse_part));
-    float* const coarse_memory = memory.data() + winograd_depth_products * fine_part;
-    const WinogradDepthKernels& kernels = winograd_depth_kernels();
-    for (std::int64_t first = 0; first < block.pairs; first += step) {
-        const std::int64_t pairs = std::min(step, block.pairs - first);
-        const std::int64_t skipped = winograd_depth_pair * first * slice;
+    const std::int64_t parts = plan.tiles.depth_parts(), group = plan.tiles.form.group;
+    Workspace<float> memory(parts * (fine_part + coarse_part));
+    float* const coarse_memory = memory.data() + parts * fine_part;
+    const WinogradDepthTransforms& transforms = winograd_depth_kernels().of(plan.tiles.form.group);
+    for (std::int64_t first = 0; first < block.groups; first += step) {
+        const std::int64_t groups = std::min(step, block.groups - first);
+        const std::int64_t skipped = group * first * slice;
         for (std::int64_t b = 0; b < fine_blocks; ++b)
-            kernels.input(fine.data + frequency * fine.stride + b * fine.block_stride + skipped,
-                          slice, pairs, memory.data() + b * pairs * slice, fine_part);
+            transforms.input(fine.data + frequency * fine.stride + b * fine.block_stride + skipped,
+                             slice, groups, memory.data() + b * groups * slice, fine_part);
         for (std::int64_t b = 0; b < coarse_blocks; ++b)
-            kernels.gradient(
+            transforms.gradient(
                 coarse.data + frequency * coarse.stride + b * coarse.block_stride + skipped, slice,
-                pairs, coarse_memory + b * pairs * slice, coarse_part);
-        use(Factors{{memory.data(), pairs * slice, fine_part},
-                    {coarse_memory, pairs * slice, coarse_part},
-                    pairs * block.tiles});
+                groups, coarse_memory + b * groups * slice, coarse_part);
+        use(Factors{{memory.data(), groups * slice, fine_part},
+                    {coarse_memory, groups * slice, coarse_part},
+                    groups * block.tiles});
     }
 }
 
@@ -142,8 +143,8 @@ void add_block(const Plan<T>& plan, const TileBlock& block, const WinogradFreque
             add_products(plan, factors, frequency, panel, add, sums);
         add = true;
     };
-    if (plan.tiles.form.deep)
-        for_pairs(plan, block, fine, coarse, frequency, use);
+    if (plan.tiles.form.deep())
+        for_groups(plan, block, fine, coarse, frequency, use);
     else
         for_taps(block, fine, coarse, frequency, use);
 }
@@ -215,10 +216,11 @@ void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block,
     const std::int64_t right = panel * plan.width;
     const auto valid = static_cast<int>(std::min(plan.width, plan.right_channels - right));
     float* source = sums + plan.block_at(panel, block);
-    if (plan.tiles.form.deep)
+    if (plan.tiles.form.deep())
         for (int f = 0; f < plan.tiles.form.frequencies(); ++f)
-            winograd_depth_kernels().weight_gradient(source + f * plan.stride,
-                                                     strip_block * plan.width);
+            winograd_depth_kernels()
+                .of(plan.tiles.form.group)
+                .weight_gradient(source + f * plan.stride, strip_block * plan.width);
     for (std::int64_t row = 0; row < plan.tiles.depth_taps * strip_block;
          ++row, source += plan.width) {
         const std::int64_t left = block * strip_block + row % strip_block;
