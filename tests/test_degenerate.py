@@ -28,6 +28,7 @@ CONVOLUTIONS = {
 }
 TAKEN_BY = {
     "winograd4": ("padding", "empty"),
+    "winograd5": ("padding", "empty"),
     "winograd6": ("padding", "empty"),
     "thin": ("padding", "empty"),
     "depthwise": ("depthwise", "empty depthwise"),

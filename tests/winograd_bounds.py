@@ -24,7 +24,7 @@ KERNEL = 3
 
 @dataclass(frozen=True)
 class Form:
-    """F(tile x tile, 3x3) with the given finite points and infinity."""
+    """F(tile x tile, 3x3) with the given finite points and, if they are too few, infinity."""
 
     tile: int
     points: tuple[float, ...]
@@ -32,6 +32,11 @@ class Form:
     @property
     def patch(self) -> int:
         return self.tile + KERNEL - 1
+
+    @property
+    def infinity(self) -> bool:
+        """Whether infinity is one of the points."""
+        return len(self.points) < self.patch
 
     @property
     def transforms(self) -> int:
@@ -44,8 +49,10 @@ class Form:
     @cached_property
     def input(self) -> np.ndarray:
         """B^T: the products of x - q over all points but the row's."""
-        rows = [[*polynomial.polyfromroots(self._others(k)), 0] for k in range(len(self.points))]
-        return np.array([*rows, polynomial.polyfromroots(self.points)])
+        rows = [polynomial.polyfromroots(self._others(k)) for k in range(len(self.points))]
+        if not self.infinity:
+            return np.array(rows)
+        return np.array([*([*row, 0] for row in rows), polynomial.polyfromroots(self.points)])
 
     @cached_property
     def weight(self) -> np.ndarray:
@@ -54,12 +61,12 @@ class Form:
             [p**i / np.prod([p - q for q in self._others(k)]) for i in range(KERNEL)]
             for k, p in enumerate(self.points)
         ]
-        return np.array([*rows, [0, 0, 1]])
+        return np.array([*rows, [0, 0, 1]] if self.infinity else rows)
 
     @cached_property
     def output(self) -> np.ndarray:
         """A^T: powers of the column's point."""
-        infinity = np.eye(self.tile)[-1:]
+        infinity = np.eye(self.tile)[-1:] if self.infinity else np.empty((0, self.tile))
         return np.concatenate([np.vander(self.points, self.tile, increasing=True), infinity]).T
 
     def matrices(self, absolute: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,12 +77,13 @@ class Form:
 P, Q = np.sqrt(0.5), np.sqrt(2.0)
 FORMS = {
     "winograd4": Form(4, (0, P, -P, Q, -Q)),
+    "winograd5": Form(5, (0, 0.5, -0.5, 1, -1, 2, -2)),
     "winograd6": Form(6, (0, 0.5, -0.5, 1, -1, 2, -2)),
 }
 
 
-# F(2, 3) over pairs of slices, for three taps in depth.
-PAIRS = Form(2, (0, 1, -1))
+# F(group, 3) over groups of slices, for three taps in depth, by the number of slices.
+GROUPS = {2: Form(2, (0, 1, -1)), 4: FORMS["winograd4"]}
 
 
 def patches(
@@ -108,11 +116,15 @@ def tiles(tile: int, y: np.ndarray) -> np.ndarray:
     return cut.transpose(0, 1, 2, 4, 6, 3, 5)
 
 
-def pairs_of(slices: np.ndarray, each: int, pairs: int) -> np.ndarray:
-    """Return slice 2p + s of every pair p as (s, N, p, ...), s < each; slices (N, D, ...)."""
-    missing = max(0, 2 * pairs + each - 2 - slices.shape[1])
+def groups_of(slices: np.ndarray, each: int, size: int, depth: int) -> np.ndarray:
+    """Return slice size * p + s of every group p as (s, N, p, ...), s < each; slices (N, D, ...).
+
+    The groups cover ``depth`` slices.
+    """
+    groups = -(-depth // size)
+    missing = max(0, size * groups + each - size - slices.shape[1])
     padded = np.pad(slices, [(0, 0), (0, missing), *[(0, 0)] * (slices.ndim - 2)])
-    return np.stack([padded[:, s : s + 2 * pairs : 2] for s in range(each)])
+    return np.stack([padded[:, s : s + size * groups : size] for s in range(each)])
 
 
 def summed_taps(frequencies: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -125,17 +137,20 @@ def summed_taps(frequencies: np.ndarray, weight: np.ndarray) -> np.ndarray:
     )
 
 
-def multiplied_pairs(frequencies: np.ndarray, weight: np.ndarray, absolute: bool) -> np.ndarray:
-    """Return what ``summed_taps`` does for three taps by F(2, 3)."""
-    b, g, a = PAIRS.matrices(absolute)
+def multiplied_groups(
+    frequencies: np.ndarray, weight: np.ndarray, group: int, absolute: bool
+) -> np.ndarray:
+    """Return what ``summed_taps`` does for three taps by F(group, 3)."""
+    form = GROUPS[group]
+    b, g, a = form.matrices(absolute)
     depth = frequencies.shape[1] - 2
-    parts = np.tensordot(b, pairs_of(frequencies, 4, -(-depth // 2)), 1)
+    parts = np.tensordot(b, groups_of(frequencies, form.patch, group, depth), 1)
     turned = np.tensordot(g, np.moveaxis(weight, 1, 0), 1)
     products = [
         np.einsum("ndrcijk,oijk->ndrcojk", part, w) for part, w in zip(parts, turned, strict=True)
     ]
-    both = np.moveaxis(np.tensordot(a, np.stack(products), 1), 0, 2)
-    return both.reshape(both.shape[0], -1, *both.shape[3:])[:, :depth]
+    slices = np.moveaxis(np.tensordot(a, np.stack(products), 1), 0, 2)
+    return slices.reshape(slices.shape[0], -1, *slices.shape[3:])[:, :depth]
 
 
 def forward(
@@ -143,16 +158,19 @@ def forward(
     x: np.ndarray,
     w: np.ndarray,
     padding: tuple[int, ...],
-    deep: bool,
+    group: int,
     absolute: bool,
 ) -> np.ndarray:
-    """Convolve (N, D, H, W, C) with (K, kd, 3, 3, C) by tiles; with absolute matrices if asked."""
+    """Convolve (N, D, H, W, C) with (K, kd, 3, 3, C) by tiles; with absolute matrices if asked.
+
+    ``group`` slices are transformed together; with 1 taps in depth are summed.
+    """
     b, g, a = form.matrices(absolute)
     height, width = (x.shape[2 + i] + 2 * padding[1 + i] - 2 for i in range(2))
     frequencies = b @ patches(form, x, padding, (height, width)) @ b.T
     weight = g @ w.transpose(0, 1, 4, 2, 3) @ g.T
-    if deep:
-        products = multiplied_pairs(frequencies, weight, absolute)
+    if group > 1:
+        products = multiplied_groups(frequencies, weight, group, absolute)
     else:
         products = summed_taps(frequencies, weight)
     out = a @ products @ a.T
@@ -164,17 +182,17 @@ def forward(
 
 
 def weight_gradient(
-    form: Form, x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int, deep: bool
+    form: Form, x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int, group: int
 ) -> np.ndarray:
     """Return the gradient (K, kd, 3, 3, C) by tiles, with absolute matrices."""
     b, g, a = form.matrices(True)
     frequencies = b @ patches(form, x, padding, (grad.shape[2], grad.shape[3])) @ b.T
     turned = a.T @ tiles(form.tile, grad) @ a
     depth = grad.shape[1]
-    if deep:
-        depth_b, depth_g, depth_a = PAIRS.matrices(True)
-        fine = np.tensordot(depth_b, pairs_of(frequencies, 4, -(-depth // 2)), 1)
-        coarse = np.tensordot(depth_a.T, pairs_of(turned, 2, -(-depth // 2)), 1)
+    if group > 1:
+        depth_b, depth_g, depth_a = GROUPS[group].matrices(True)
+        fine = np.tensordot(depth_b, groups_of(frequencies, group + 2, group, depth), 1)
+        coarse = np.tensordot(depth_a.T, groups_of(turned, group, group, depth), 1)
     else:
         fine = np.stack([frequencies[:, t : t + depth] for t in range(taps)])
         coarse = np.stack([turned] * taps)
@@ -184,7 +202,7 @@ def weight_gradient(
             for one, other in zip(fine, coarse, strict=True)
         ]
     )
-    if deep:
+    if group > 1:
         sums = np.tensordot(depth_g.T, sums, 1)
     return np.stack([(g.T @ s @ g).transpose(0, 2, 3, 1) for s in sums], axis=1)
 
@@ -229,9 +247,10 @@ def accepts(case: OpCase) -> bool:
     return all(np.all(np.asarray(value) == 1) for value in settings)
 
 
-def takes_pairs(x: np.ndarray, w: np.ndarray, padding: tuple[int, ...]) -> bool:
-    """Whether three taps in depth may be transformed: there are two slices or more."""
-    return w.shape[1] == KERNEL and x.shape[1] + 2 * padding[0] - 2 > 1
+def groups_taken(x: np.ndarray, w: np.ndarray, padding: tuple[int, ...]) -> list[int]:
+    """Return how many slices may be transformed together; 1: taps in depth are summed."""
+    slices = x.shape[1] + 2 * padding[0] - 2
+    return [1, *(group for group in GROUPS if w.shape[1] == KERNEL and slices > 1)]
 
 
 def winograd_bounds(case: OpCase, arrays: Arrays, grad: np.ndarray, name: str = "") -> Bounds:
@@ -240,27 +259,29 @@ def winograd_bounds(case: OpCase, arrays: Arrays, grad: np.ndarray, name: str = 
     ``name`` is that of the algorithm; without one every form's errors are allowed.
     """
     forms = [FORMS[name]] if name in FORMS else FORMS.values()
+    x, w, _, padding = as_three_dimensional(case, arrays, grad)
     each = [
-        bounds_of_form(form, case, arrays, grad, deep) for form in forms for deep in (False, True)
+        bounds_of_form(form, case, arrays, grad, group)
+        for form in forms
+        for group in groups_taken(x, w, padding)
     ]
     return [np.max(bounds, axis=0) for bounds in zip(*each, strict=True)]
 
 
 def bounds_of_form(
-    form: Form, case: OpCase, arrays: Arrays, grad: np.ndarray, deep: bool
+    form: Form, case: OpCase, arrays: Arrays, grad: np.ndarray, group: int
 ) -> Bounds:
-    """Return what ``winograd_bounds`` does for one form, ``deep`` where pairs may be taken."""
+    """Return what ``winograd_bounds`` does for one form and groups of that many slices."""
     x, w, g, padding = as_three_dimensional(case, arrays, grad)
-    deep = deep and takes_pairs(x, w, padding)
     x, w, g = np.abs(x), np.abs(w), np.abs(g)
     taps = w.shape[1]
     turned = np.flip(w, (1, 2, 3)).transpose(4, 1, 2, 3, 0)
     back = tuple(k - 1 - p for k, p in zip(w.shape[1:4], padding, strict=True))
     tile_count = np.prod(g.shape[:2]) * np.prod([-(-n // form.tile) for n in g.shape[2:4]])
-    transforms = form.transforms + PAIRS.transforms
-    output = forward(form, x, w, padding, deep, True) * gamma(x.shape[-1] * taps + transforms)
-    grad_x = forward(form, g, turned, back, deep, True) * gamma(w.shape[0] * taps + transforms)
-    grad_w = weight_gradient(form, x, g, padding, taps, deep) * gamma(tile_count + transforms)
+    transforms = form.transforms + max(depth.transforms for depth in GROUPS.values())
+    output = forward(form, x, w, padding, group, True) * gamma(x.shape[-1] * taps + transforms)
+    grad_x = forward(form, g, turned, back, group, True) * gamma(w.shape[0] * taps + transforms)
+    grad_w = weight_gradient(form, x, g, padding, taps, group) * gamma(tile_count + transforms)
     if case.op.startswith("conv_transpose"):
         grad_w = np.flip(grad_w, (1, 2, 3))
     if arrays[0].ndim == 4:

@@ -1,8 +1,10 @@
-// The transforms of Winograd's minimal filtering F(m x m, 3x3), m = 4 or 6: Lavin and Gray, "Fast
-// algorithms for convolutional neural networks", CVPR 2016. The points of m = 4 are 0, +-sqrt(1/2),
+// The transforms of Winograd's minimal filtering F(m x m, 3x3), m = 4, 5 or 6: Lavin and Gray,
+// "Fast algorithms for convolutional neural networks", CVPR 2016. The points of m = 4 are 0,
+// +-sqrt(1/2),
 // +-sqrt(2) and infinity: their errors are less than half of those of the usual 0, +-1, +-2, and
 // twice those of direct sums. Those of m = 6 are 0, +-1/2, +-1, +-2 and infinity, with errors about
-// eight times those of direct sums and four fifths of the multiplications.
+// eight times those of direct sums and four fifths of the multiplications. m = 5 has the same
+// without infinity, for images that tiles of 5 pixels cover with less.
 //
 //     output tile = A^T [ (G weight G^T) . (B^T input tile B) ] A
 //
@@ -85,9 +87,11 @@ struct WinogradWeightTransforms {
 
 template <class Transforms>
 struct WinogradForms {
-    Transforms of_4, of_6;
+    Transforms of_4, of_5, of_6;
 
-    const Transforms& of(WinogradForm form) const { return form.tile == 4 ? of_4 : of_6; }
+    const Transforms& of(WinogradForm form) const {
+        return form.tile == 4 ? of_4 : form.tile == 5 ? of_5 : of_6;
+    }
 };
 template <class T>
 using WinogradImageKernels = WinogradForms<WinogradImageTransforms<T>>;

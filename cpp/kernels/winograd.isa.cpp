@@ -149,14 +149,16 @@ constexpr WinogradImageTransforms<T> image_transforms = {
     output<tile, T>,
 };
 template <class T>
-constexpr WinogradImageKernels<T> image_kernels = {image_transforms<4, T>, image_transforms<6, T>};
+constexpr WinogradImageKernels<T> image_kernels = {image_transforms<4, T>, image_transforms<5, T>,
+                                                   image_transforms<6, T>};
 
 template <int tile>
 constexpr WinogradWeightTransforms weight_transforms = {weight<tile>, weight_gradient<tile>};
 
 }  // namespace
 
-extern const WinogradKernels winograd = {{weight_transforms<4>, weight_transforms<6>}, fence};
+extern const WinogradKernels winograd = {
+    {weight_transforms<4>, weight_transforms<5>, weight_transforms<6>}, fence};
 extern const WinogradImageKernels<float> winograd_image_float = image_kernels<float>;
 extern const WinogradImageKernels<bf16> winograd_image_bf16 = image_kernels<bf16>;
 

@@ -7,26 +7,34 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
-// The finite points other than 0, +-sqrt(square).
+// The finite points other than 0, +-sqrt(square), and whether infinity is one: a form has as many
+// points as its patch has pixels on a side.
 template <int tile>
 struct Points;
 template <>
 struct Points<2> {
+    static constexpr bool infinity = true;
     static constexpr int pairs = 1;
     static constexpr double squares[] = {1.0};
     static constexpr double roots[] = {1.0};
 };
 template <>
 struct Points<4> {
+    static constexpr bool infinity = true;
     static constexpr int pairs = 2;
     static constexpr double squares[] = {0.5, 2.0};
     static constexpr double roots[] = {0.70710678118654752, 1.41421356237309505};
 };
 template <>
 struct Points<6> {
+    static constexpr bool infinity = true;
     static constexpr int pairs = 3;
     static constexpr double squares[] = {0.25, 1.0, 4.0};
     static constexpr double roots[] = {0.5, 1.0, 2.0};
+};
+template <>
+struct Points<5> : Points<6> {
+    static constexpr bool infinity = false;
 };
 
 // The matrices of a form follow from its points; s is the square of the variable.
@@ -34,6 +42,7 @@ template <int tile>
 struct Form : Points<tile> {
     using Points<tile>::pairs, Points<tile>::squares;
     static constexpr int size = tile + winograd_kernel - 1;
+    static_assert(size == 2 * pairs + 1 + Points<tile>::infinity);
 
     double products[pairs + 1][pairs + 1];  // of s - square over all pairs but one; [pairs]: of all
     double scales[pairs];                   // what G multiplies the rows of a pair by
@@ -83,7 +92,8 @@ template <int tile>
 struct PointRows {
     static constexpr int to = Form<tile>::size, groups = Form<tile>::pairs + 1, most = 2;
     static constexpr int row(int group, int i) {
-        return group > 0 ? 2 * group - 1 + i : i * (to - 1);
+        if (group > 0) return 2 * group - 1 + i;
+        return i == 0 ? 0 : Form<tile>::infinity ? to - 1 : -1;
     }
     [[gnu::always_inline]] static void split(double point, Vec even, Vec odd, Vec* t) {
         t[0] = multiply_add(point, odd, even);
@@ -99,7 +109,7 @@ struct InputTransform : PointRows<tile> {  // B^T
     [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
         if constexpr (group == 0) {
             // The product's constant term is 1 or -1, and G has no sign in the row of 0.
-            Vec zero = d[0], infinity = d[from - 1];
+            Vec zero = d[0], infinity = F::infinity ? d[from - 1] : Vec{};
 #pragma GCC unroll 4
             for (int i = 0; i < F::pairs; ++i) {
                 zero = multiply_add(
@@ -111,7 +121,7 @@ struct InputTransform : PointRows<tile> {  // B^T
             t[1] = infinity;
         } else {
             constexpr int pair = group - 1;
-            Vec even = d[from - 2], odd = d[from - 3];
+            Vec even = d[2 * F::pairs], odd = d[2 * F::pairs - 1];
 #pragma GCC unroll 4
             for (int i = 0; i < F::pairs - 1; ++i) {
                 even = multiply_add(form<tile>.products[pair][i], d[2 * i + 2], even);
@@ -151,12 +161,13 @@ struct GradientTransform : PointRows<tile> {  // A
             t[1] = y[tile - 1];
         } else {
             constexpr int pair = group - 1;
-            Vec even = y[tile - 2], odd = y[tile - 1];
+            Vec even = y[(tile - 1) / 2 * 2], odd = y[tile / 2 * 2 - 1];
 #pragma GCC unroll 4
-            for (int i = F::pairs - 2; i >= 0; --i) {
-                even = multiply_add(F::squares[pair], even, y[2 * i]);
-                odd = multiply_add(F::squares[pair], odd, y[2 * i + 1]);
-            }
+            for (int i = (tile - 1) / 2 * 2 - 2; i >= 0; i -= 2)
+                even = multiply_add(F::squares[pair], even, y[i]);
+#pragma GCC unroll 4
+            for (int i = tile / 2 * 2 - 3; i >= 0; i -= 2)
+                odd = multiply_add(F::squares[pair], odd, y[i]);
             PointRows<tile>::split(F::roots[pair], even, odd, t);
         }
     }
@@ -166,8 +177,8 @@ struct GradientTransform : PointRows<tile> {  // A
 template <int tile>
 struct OutputTransform {  // A^T
     using F = Form<tile>;
-    static constexpr int from = F::size, to = tile, groups = 2, most = F::pairs;
-    static constexpr int row(int group, int i) { return 2 * i + group; }
+    static constexpr int from = F::size, to = tile, groups = 2, most = (tile + 1) / 2;
+    static constexpr int row(int group, int i) { return 2 * i + group < to ? 2 * i + group : -1; }
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
         Vec shared[F::pairs];
@@ -182,7 +193,7 @@ struct OutputTransform {  // A^T
             constexpr int first = F::pairs / 2;  // the points nearest to 1
             Vec sum = multiply(factor(first), shared[first]);
             if (group == 0 && i == 0) sum = m[0] + shared[first];
-            if (group == 1 && i == most - 1)
+            if (F::infinity && row(group, i) == tile - 1)
                 sum = multiply_add(factor(first), shared[first], m[from - 1]);
 #pragma GCC unroll 4
             for (int k = 0; k < F::pairs; ++k)
@@ -201,7 +212,7 @@ struct WeightGradientTransform {  // G^T
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
         if constexpr (group == 0) {
             t[0] = m[0];
-            t[1] = m[from - 1];
+            t[1] = F::infinity ? m[from - 1] : Vec{};
 #pragma GCC unroll 4
             for (int k = 0; k < F::pairs; ++k) {
                 const Vec even = m[2 * k + 1] + m[2 * k + 2];

@@ -15,14 +15,15 @@ struct List;
 template <>
 struct List<float> {
     static constexpr const ConvAlgorithm* algorithms[] = {
-        &conv_depthwise, &conv_head, &conv_winograd, &conv_winograd4,
+        &conv_depthwise, &conv_head, &conv_winograd, &conv_winograd4, &conv_winograd5,
         &conv_winograd6, &conv_thin, &conv_direct,   &conv_naive};
 };
 
 template <>
 struct List<bf16> {
     static constexpr const ConvAlgorithmFor<bf16>* algorithms[] = {
-        &conv_winograd_bf16, &conv_winograd4_bf16, &conv_winograd6_bf16, &conv_tile, &conv_widened};
+        &conv_winograd_bf16,  &conv_winograd4_bf16, &conv_winograd5_bf16,
+        &conv_winograd6_bf16, &conv_tile,           &conv_widened};
 };
 
 template <class T>
@@ -38,8 +39,9 @@ const char* known_name(std::string_view name) {
     if (const auto* algorithm = algorithm_named<float>(name)) return algorithm->name;
     if (const auto* algorithm = algorithm_named<bf16>(name)) return algorithm->name;
     fail("convolution algorithm '", name,
-         "' is unknown; choose depthwise, head, winograd, winograd4, winograd6, thin, direct or "
-         "naive, for bfloat16 winograd, winograd4, winograd6, tile or widened");
+         "' is unknown; choose depthwise, head, winograd, winograd4, winograd5, winograd6, thin, "
+         "direct or "
+         "naive, for bfloat16 winograd, winograd4, winograd5, winograd6, tile or widened");
 }
 
 const char* name_in_environment() {

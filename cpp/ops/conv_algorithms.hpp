@@ -41,14 +41,15 @@ using ConvAlgorithm = ConvAlgorithmFor<float>;
 extern const ConvAlgorithm conv_depthwise;  // one channel in, one out, per group
 extern const ConvAlgorithm conv_head;       // one tap, few channels out
 extern const ConvAlgorithm conv_winograd;   // 3x3 in the last two axes, stride 1
-extern const ConvAlgorithm conv_winograd4;  // by F(4x4, 3x3), only by name
-extern const ConvAlgorithm conv_winograd6;  // by F(6x6, 3x3), only by name
-extern const ConvAlgorithm conv_thin;       // few channels in, the weight gradient: F(3x3, 2x2)
-extern const ConvAlgorithm conv_direct;     // register blocks over a padded strip
-extern const ConvAlgorithm conv_naive;      // plain loops
+// The same by F(4x4, 3x3), F(5x5, 3x3) and F(6x6, 3x3), only by name.
+extern const ConvAlgorithm conv_winograd4, conv_winograd5, conv_winograd6;
+extern const ConvAlgorithm conv_thin;    // few channels in, the weight gradient: F(3x3, 2x2)
+extern const ConvAlgorithm conv_direct;  // register blocks over a padded strip
+extern const ConvAlgorithm conv_naive;   // plain loops
 
 // conv_winograd on bfloat16 images, whose frequencies are float.
-extern const ConvAlgorithmFor<bf16> conv_winograd_bf16, conv_winograd4_bf16, conv_winograd6_bf16;
+extern const ConvAlgorithmFor<bf16> conv_winograd_bf16, conv_winograd4_bf16, conv_winograd5_bf16,
+    conv_winograd6_bf16;
 extern const ConvAlgorithmFor<bf16> conv_tile;     // blocks of 32 pixels x 32 channels
 extern const ConvAlgorithmFor<bf16> conv_widened;  // the float algorithms on widened images
 

@@ -23,10 +23,10 @@ namespace {
 
 constexpr std::int64_t fewest_channels = 16, fewest_pixels = 4;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
-constexpr std::int64_t fewest_tiles = 28, most_tiles = 56;  // of a block
+constexpr std::int64_t fewest_tiles = 28, most_tiles = 112;  // of a block
 constexpr std::int64_t most_slices = 8;
 constexpr std::int64_t group_tiles = 56;  // of groups of slices that are multiplied at a time
-constexpr std::int64_t cached_source = 208 * 1024;       // floats of a block's frequencies
+constexpr std::int64_t cached_source = 400 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
 constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
@@ -304,11 +304,14 @@ constexpr ConvAlgorithmFor<T> algorithm(const char* name, bool (*worthwhile)(con
 
 extern const ConvAlgorithm conv_winograd = algorithm<float, 0>("winograd", worthwhile);
 extern const ConvAlgorithm conv_winograd4 = algorithm<float, 4>("winograd4", by_name_only);
+extern const ConvAlgorithm conv_winograd5 = algorithm<float, 5>("winograd5", by_name_only);
 extern const ConvAlgorithm conv_winograd6 = algorithm<float, 6>("winograd6", by_name_only);
 extern const ConvAlgorithmFor<bf16> conv_winograd_bf16 =
     algorithm<bf16, 0>("winograd", worthwhile_in_bf16);
 extern const ConvAlgorithmFor<bf16> conv_winograd4_bf16 =
     algorithm<bf16, 4>("winograd4", by_name_only);
+extern const ConvAlgorithmFor<bf16> conv_winograd5_bf16 =
+    algorithm<bf16, 5>("winograd5", by_name_only);
 extern const ConvAlgorithmFor<bf16> conv_winograd6_bf16 =
     algorithm<bf16, 6>("winograd6", by_name_only);
 

@@ -47,7 +47,7 @@ struct WinogradTiles {
 
 // The form of `tile` pixels, or with 0 of the number that costs less: work and bytes go with the
 // products of `images` images, and for each part of the weight `overhead` more. The small form,
-// whose errors are smaller, unless it costs a ninth more; for float images the large one only where
+// whose errors are smaller, unless it costs a ninth more; for float images a larger one only where
 // there is much to save.
 template <class T>
 WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,

@@ -96,7 +96,8 @@ WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
         return best;
     };
     if (tile != 0) return cheaper(tile);
-    const WinogradForm small = cheaper(4), large = cheaper(6);
+    const WinogradForm small = cheaper(4), medium = cheaper(5), largest = cheaper(6);
+    const WinogradForm large = cost(medium) < cost(largest) ? medium : largest;
     const std::int64_t work = phase.count[0] * phase.count[1] * phase.count[2] *
                               sides.source.channels * sides.target.channels;
     const bool wanted = !std::is_same_v<T, float> || work >= work_for_large;

@@ -24,7 +24,7 @@ constexpr std::int64_t cached_gradient = 200 * 1024;  // floats of a partial gra
 constexpr std::int64_t phase_budget = 1024 * 1024;
 constexpr std::int64_t cached_phase = 4 * 1024 * 1024;  // floats that are read again from the cache
 constexpr std::int64_t sum_cost = 50;                   // of writing and reading a sum, in products
-constexpr std::int64_t most_tiles = 112, most_slices = 8;
+constexpr std::int64_t most_tiles = 112, most_slices = 8, most_phase_slices = 16;
 constexpr std::int64_t product_tiles = 128;  // multiplied at a time: they stay in the first cache
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 constexpr std::int64_t sum_grain = 1 << 14;
@@ -282,7 +282,7 @@ void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<
     Workspace<float> partial(chunks * plan.size());
     if (phases) {
         const std::int64_t both = form.frequencies() * (g.fine_channels + g.coarse_channels);
-        plan.tiles = cut_tiles(form, phase, g.batch, phase.count[0],
+        plan.tiles = cut_tiles(form, phase, g.batch, most_phase_slices,
                                std::max(phase_budget, 2 * plan.size()) / both);
         for (std::int64_t unit = 0; unit < plan.tiles.units(); ++unit)
             run_phases(plan, plan.tiles.at(unit), unit > 0, partial.data());
@@ -307,9 +307,11 @@ void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<
         const ConvGeometry&, ImagePieces<const T>, const T*, float*);
 VOXELGRAD_WEIGHT_GRADIENT(float, 0)
 VOXELGRAD_WEIGHT_GRADIENT(float, 4)
+VOXELGRAD_WEIGHT_GRADIENT(float, 5)
 VOXELGRAD_WEIGHT_GRADIENT(float, 6)
 VOXELGRAD_WEIGHT_GRADIENT(bf16, 0)
 VOXELGRAD_WEIGHT_GRADIENT(bf16, 4)
+VOXELGRAD_WEIGHT_GRADIENT(bf16, 5)
 VOXELGRAD_WEIGHT_GRADIENT(bf16, 6)
 
 }  // namespace voxelgrad
