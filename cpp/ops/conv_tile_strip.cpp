@@ -44,6 +44,17 @@ void fill_columns(const TileStrip& strip, const Rows<const bf16>& pixels, std::i
     std::fill_n(data + end * strip.width, (strip.columns - end) * strip.width, bf16{0});
 }
 
+// Where a phase of the depth has its slices, of which the first phases may have one more.
+struct DepthPhase {
+    std::int64_t first, slices;
+};
+
+DepthPhase depth_phase(const TileStrip& strip, std::int64_t phase) {
+    const std::int64_t whole = strip.extent[0] / strip.unit[0];
+    const std::int64_t more = strip.extent[0] % strip.unit[0];
+    return {phase * whole + std::min(phase, more), whole + (phase < more ? 1 : 0)};
+}
+
 struct PlacedTap {
     std::int64_t number, depth, row, phase, column;
 
@@ -55,8 +66,10 @@ struct PlacedTap {
 }  // namespace
 
 std::int64_t TileStrip::offset(std::int64_t depth, std::int64_t row, std::int64_t column) const {
-    const std::int64_t phase = (depth * unit[1] + row % unit[1]) * unit[2] + column % unit[2];
-    return ((phase * rows + row / unit[1]) * columns + column / unit[2]) * width;
+    const DepthPhase at = depth_phase(*this, depth % unit[0]);
+    const std::int64_t phase = row % unit[1] * unit[2] + column % unit[2];
+    const std::int64_t slice = at.first * unit[1] * unit[2] + phase * at.slices + depth / unit[0];
+    return ((slice * rows + row / unit[1]) * columns + column / unit[2]) * width;
 }
 
 std::int64_t TileStrip::blocks(std::int64_t channels) const {
@@ -90,29 +103,33 @@ TileStrip plan_tile_strip(const GatherPhase& whole, std::int64_t channels, std::
 }
 
 void fill_tile_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
-                    std::int64_t depth, std::int64_t row_of_strip, std::int64_t phase,
-                    std::int64_t start, bf16* data) {
-    const std::int64_t d = origin[0] + depth, h = origin[1] + row_of_strip;
+                    std::int64_t line, std::int64_t start, bf16* data) {
+    const std::int64_t phases = strip.unit[1] * strip.unit[2], number = line / strip.rows;
+    std::int64_t depth = 0;  // the phase, then the slice
+    while (depth + 1 < strip.unit[0] && number >= depth_phase(strip, depth + 1).first * phases)
+        ++depth;
+    const DepthPhase at = depth_phase(strip, depth);
+    const std::int64_t slice = number - at.first * phases, phase = slice / at.slices;
+    const std::int64_t d = origin[0] + depth + slice % at.slices * strip.unit[0];
+    const std::int64_t h = origin[1] + line % strip.rows * strip.unit[1] + phase / strip.unit[2];
     if (d < 0 || d >= source.extent[0] || h < 0 || h >= source.extent[1])
         return void(std::fill_n(data, strip.columns * strip.width, bf16{0}));
     const Piece<const bf16>& piece = piece_with(source.pieces, source.first + start);
     const std::int64_t row = (source.image * source.extent[0] + d) * source.extent[1] + h;
-    const auto line = piece.rows.at(row * source.extent[2], source.first + start - piece.begin);
+    const auto pixels = piece.rows.at(row * source.extent[2], source.first + start - piece.begin);
     const int channels =
         static_cast<int>(std::min<std::int64_t>(tile_depth, source.channels - start));
-    fill_columns(strip, line, source.extent[2], origin[2] + phase, channels, data);
+    fill_columns(strip, pixels, source.extent[2], origin[2] + phase % strip.unit[2], channels,
+                 data);
 }
 
 void fill_tile_strip(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
                      bf16* data) {
     const std::int64_t blocks = strip.blocks(source.channels);
-    for (std::int64_t block = 0; block < blocks; ++block)
-        for (std::int64_t depth = 0; depth < strip.extent[0]; ++depth)
-            for (std::int64_t row = 0; row < strip.rows * strip.unit[1]; ++row)
-                for (std::int64_t phase = 0; phase < strip.unit[2]; ++phase)
-                    fill_tile_line(
-                        strip, source, origin, depth, row, phase, block * tile_depth,
-                        data + block * strip.block_stride + strip.offset(depth, row, phase));
+    const std::int64_t lines = strip.lines();
+    for (std::int64_t at = 0; at < blocks * lines; ++at)
+        fill_tile_line(strip, source, origin, at % lines, at / lines * tile_depth,
+                       data + at * strip.columns * strip.width);
     std::fill(data + blocks * strip.block_stride, data + strip.size, bf16{0});
 }
 

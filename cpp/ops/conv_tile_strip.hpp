@@ -2,10 +2,11 @@
 // with its padding so that the pixels which neighbouring targets read follow each other through the
 // whole box.
 //
-// Layout: [channel block][depth][row phase][column phase][row][column][width]. Rows and columns are
-// sorted by their remainder modulo the stride; so target (row, column) of a box, counted as
-// row * columns + column, is the same step in memory for every tap and stride. The targets in the
-// last columns of a row reach into the next row; nobody stores them.
+// Layout: [channel block][depth phase][row phase][column phase][depth][row][column][width]. All
+// three are sorted by their remainder modulo the stride; so target (depth, row, column) of a box,
+// counted as (depth * rows + row) * columns + column, is the same step in memory for every tap and
+// stride. The targets in the last columns of a row reach into the next row, those in the last rows
+// of a slice into the next slice; nobody stores them.
 #pragma once
 
 #include <vector>
@@ -28,7 +29,8 @@ struct TileStrip {
     // Elements from the strip's start to the source pixel `relative` (axes: depth, row, column).
     std::int64_t offset(std::int64_t depth, std::int64_t row, std::int64_t column) const;
     std::int64_t blocks(std::int64_t channels) const;
-    std::int64_t depth_stride() const { return unit[0] * block_stride / extent[0]; }
+    std::int64_t depth_stride() const { return rows * columns * width; }
+    std::int64_t lines() const { return extent[0] * unit[1] * unit[2] * rows; }  // of a block
 };
 
 // The largest box whose strip stays within `budget` elements (one pixel at the least).
@@ -42,11 +44,10 @@ struct TileSource {
     std::int64_t channels;       // wanted
 };
 
-// One line of a strip: `strip.columns` pixels of a column phase of a row, of the channel block that
-// begins with channel `start`. depth and row count from the strip's first source pixel, `origin`.
+// Line number `line` of a channel block: `strip.columns` pixels. The block begins with channel
+// `start`, the strip with the source pixel `origin`.
 void fill_tile_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
-                    std::int64_t depth, std::int64_t row, std::int64_t phase, std::int64_t start,
-                    bf16* data);
+                    std::int64_t line, std::int64_t start, bf16* data);
 
 // Fills the strip for the box whose first source pixel is `origin` (negative in the padding).
 void fill_tile_strip(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,

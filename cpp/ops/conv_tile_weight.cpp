@@ -11,6 +11,7 @@
 #include "core/pool.hpp"
 #include "core/split.hpp"
 #include "kernels/tile.hpp"
+#include "kernels/transpose.hpp"
 #include "ops/conv_strip.hpp"
 #include "ops/conv_tile.hpp"
 #include "ops/conv_tile_strip.hpp"
@@ -22,7 +23,7 @@ constexpr std::int64_t box_budget = 448 * 1024;                 // elements, bot
 constexpr std::int64_t batch_budget = std::int64_t{12} << 20;   // elements, of all its boxes
 constexpr std::int64_t partial_budget = std::int64_t{4} << 20;  // floats of all partial gradients
 constexpr std::int64_t most_chunks = 16, fewest_chunks = 8;     // fewer: one
-constexpr std::int64_t window = 8;  // steps that rows and columns stay in the L1 cache for
+constexpr std::int64_t window = 8;  // steps, about, that rows and columns stay in the L1 cache for
 constexpr std::int64_t block_sums = tile_rows * tile_columns;
 
 struct Plan {
@@ -30,18 +31,16 @@ struct Plan {
     const GatherPhase phase;
     TileStrip strip;  // of one channel block
     std::vector<TileStep> steps;
-    std::int64_t units;           // boxes of all images
-    std::int64_t panels, blocks;  // of the coarse and the fine channels
-    std::int64_t row_stride;      // elements of a turned row
-    std::int64_t slice_steps;     // of 32 pixels, in a slice of a box
-    std::int64_t batch;           // boxes that are prepared together
+    std::int64_t units;            // boxes of all images
+    std::int64_t panels, blocks;   // of the coarse and the fine channels
+    std::int64_t row_stride;       // elements of a turned row
+    std::int64_t runs, run_steps;  // a box's slices one by one, or one run; of 32 pixels
+    std::int64_t batch;            // boxes that are prepared together
     std::int64_t chunks;
 
     std::int64_t pixels() const { return strip.block_stride / strip.width; }
-    std::int64_t positions() const {  // of the targets of a slice
-        return (strip.box[1] - 1) * strip.columns + strip.box[2];
-    }
-    std::int64_t box_steps() const { return strip.box[0] * slice_steps; }
+    std::int64_t slice() const { return strip.rows * strip.columns; }  // positions of targets
+    std::int64_t box_steps() const { return runs * run_steps; }
     std::int64_t block_size() const { return tile_rows * row_stride; }
     std::int64_t turned_size() const { return blocks * block_size(); }          // of a box
     std::int64_t packed_size() const { return box_steps() * 2 * packed_tile; }  // of box and panel
@@ -56,24 +55,29 @@ std::int64_t turned_stride(std::int64_t pixels) {
     return (divide_up(pixels, tile_depth) / 2 * 2 + 3) * tile_depth;
 }
 
-void measure(Plan& plan) {
-    const std::int64_t positions = (plan.strip.box[1] - 1) * plan.strip.columns + plan.strip.box[2];
-    plan.slice_steps = divide_up(positions, tile_depth);
+// The slices of a box run on where that takes fewer steps than to begin each with one of its own.
+void plan_runs(Plan& plan) {
+    const std::int64_t* box = plan.strip.box;
+    const std::int64_t targets = (box[1] - 1) * plan.strip.columns + box[2];  // of a slice
+    plan.runs = box[0];
+    plan.run_steps = divide_up(targets, tile_depth);
+    const std::int64_t steps = divide_up((box[0] - 1) * plan.slice() + targets, tile_depth);
+    if (steps < plan.box_steps()) plan.runs = 1, plan.run_steps = steps;
     plan.row_stride = turned_stride(plan.pixels());
 }
 
 Plan make_plan(const ConvGeometry& g) {
-    Plan plan{g, gather_coarse_from_fine(g), {}, {}, g.batch, 0, 0, 0, 0, 0, 1};
+    Plan plan{g, gather_coarse_from_fine(g), {}, {}, g.batch, 0, 0, 0, 0, 0, 0, 1};
     plan.panels = divide_up(g.coarse_channels, tile_columns);
     plan.blocks = divide_up(g.fine_channels, tile_depth);
-    const std::int64_t phases =
-        g.stride[0] * g.stride[1] * g.stride[2];  // fine pixels a coarse one
-    const std::int64_t share = plan.blocks + divide_up(plan.panels, phases);
+    // Of turned and packed channels for each fine pixel.
+    const std::int64_t share =
+        plan.blocks + divide_up(plan.panels, g.stride[0] * g.stride[1] * g.stride[2]);
     const std::int64_t channels = std::min<std::int64_t>(g.fine_channels, tile_depth);
     plan.strip = plan_tile_strip(plan.phase, channels, box_budget / share);
     plan.steps = tile_steps(plan.strip, plan.phase, plan.phase);
     plan.units *= boxes_of_image(plan.strip.box, plan.phase);
-    measure(plan);
+    plan_runs(plan);
     const std::int64_t affordable = partial_budget / plan.gradient_size();
     const std::int64_t chunks = std::min({most_chunks, affordable, plan.units});
     plan.chunks = chunks < fewest_chunks ? 1 : chunks;
@@ -141,14 +145,10 @@ void turn_block(const Plan& plan, const FineSide& fine, const StripBox& box, std
         tile_bf16_product_kernels().turn(pixels, strip.width, turned, plan.row_stride);
         turned += tile_depth;
     };
-    for (std::int64_t depth = 0; depth < strip.extent[0]; ++depth)
-        for (std::int64_t row_phase = 0; row_phase < strip.unit[1]; ++row_phase)
-            for (std::int64_t phase = 0; phase < strip.unit[2]; ++phase)
-                for (std::int64_t row = 0; row < strip.rows; ++row) {
-                    fill_tile_line(strip, source, origin, depth, row * strip.unit[1] + row_phase,
-                                   phase, block * tile_depth, queue.room());
-                    queue.push(strip.columns, turn);
-                }
+    for (std::int64_t line = 0; line < strip.lines(); ++line) {
+        fill_tile_line(strip, source, origin, line, block * tile_depth, queue.room());
+        queue.push(strip.columns, turn);
+    }
     queue.push_zeros(plan.row_stride - plan.pixels() + reach, turn);
 }
 
@@ -166,22 +166,23 @@ void pack_panel(const Plan& plan, const bf16* coarse, const StripBox& box, std::
             kernels.pack_pixels(pixels + half * tile_half, tile_columns, tile_depth, tile_half,
                                 packed);
     };
-    for (std::int64_t d = 0; d < plan.strip.box[0]; ++d) {
+    const std::int64_t slices = plan.strip.box[0] / plan.runs;  // of a run
+    for (std::int64_t run = 0; run < plan.runs; ++run) {
         PixelQueue queue(plan.strip.columns, tile_columns, 0);
-        const std::int64_t rows = d < box.count[0] ? box.count[1] : 0;
-        for (std::int64_t r = 0; r < rows; ++r) {
-            const std::int64_t row =
-                (box.image * g.coarse[0] + box.first[0] + d) * g.coarse[1] + box.first[1] + r;
-            bf16* const line = queue.room();
-            kernels.copy(coarse + (row * g.coarse[2] + box.first[2]) * all + first, all, line,
-                         tile_columns, box.count[2], channels);
-            std::fill(line + box.count[2] * tile_columns, line + plan.strip.columns * tile_columns,
-                      bf16{0});
-            // The last row ends with its pixels.
-            queue.push(r + 1 < plan.strip.box[1] ? plan.strip.columns : plan.strip.box[2], pack);
+        std::int64_t pushed = 0;
+        const std::int64_t begin = run * slices, some = std::min(slices, box.count[0] - begin);
+        const std::int64_t first_slice = box.image * g.coarse[0] + box.first[0] + begin;
+        for (std::int64_t at = 0; at < some * box.count[1]; ++at) {
+            const std::int64_t d = at / box.count[1], r = at % box.count[1];
+            const std::int64_t position = d * plan.slice() + r * plan.strip.columns;
+            const std::int64_t row = (first_slice + d) * g.coarse[1] + box.first[1] + r;
+            queue.push_zeros(position - pushed, pack);
+            kernels.copy(coarse + (row * g.coarse[2] + box.first[2]) * all + first, all,
+                         queue.room(), tile_columns, box.count[2], channels);
+            queue.push(box.count[2], pack);
+            pushed = position + box.count[2];
         }
-        const std::int64_t pushed = std::min(rows * plan.strip.columns, plan.positions());
-        queue.push_zeros(plan.slice_steps * tile_depth - pushed, pack);
+        queue.push_zeros(plan.run_steps * tile_depth - pushed, pack);
     }
 }
 
@@ -200,9 +201,11 @@ void add_products(const Plan& plan, const Batch& batch, std::int64_t panel, std:
     product.row_stride = plan.row_stride;
     product.halves = plan.g.coarse_channels - panel * tile_columns > tile_half ? 2 : 1;
     const std::int64_t end = batch.boxes * plan.box_steps();
-    for (std::int64_t first = 0; first < end; first += window) {
+    const std::int64_t windows = std::max<std::int64_t>(1, (end + window / 2) / window);
+    const std::int64_t longest = divide_up(end, windows);
+    for (std::int64_t first = 0; first < end; first += longest) {
         product.step_offset = batch.step_offset + first;
-        product.steps = std::min(window, end - first);
+        product.steps = std::min(longest, end - first);
         product.columns = batch.packed + panel * plan.batch * plan.packed_size() +
                           first * product.halves * packed_tile;
         product.add = add || first > 0;
@@ -226,8 +229,7 @@ void add_boxes(const Plan& plan, const FineSide& fine, const bf16* coarse, std::
     for (std::int64_t at = 0; at < boxes * plan.box_steps(); ++at) {
         const std::int64_t step = at % plan.box_steps();
         step_offset[at] = at / plan.box_steps() * plan.turned_size() +
-                          step / plan.slice_steps * plan.strip.depth_stride() / plan.strip.width +
-                          step % plan.slice_steps * tile_depth;
+                          step / plan.run_steps * plan.slice() + step % plan.run_steps * tile_depth;
     }
     const std::int64_t parts = plan.blocks + plan.panels;
     parallel_for(boxes * parts, [&](std::int64_t at) {
@@ -271,27 +273,24 @@ void write_tap(const ConvGeometry& g, const float* sums, std::int64_t columns,
             std::copy_n(sums + c * tile_columns, columns, weight + c * stride);
         return;
     }
-    for (std::int64_t k = 0; k < columns; ++k)
-        for (std::int64_t c = 0; c < channels; ++c)
-            weight[k * stride + c] = sums[c * tile_columns + k];
+    transpose_kernels<float>().matrix(sums, tile_columns, weight, stride, columns, channels, false);
 }
 
-// Adds the partial gradients of one (panel, block) and puts them in weight order.
-void combine(const Plan& plan, std::int64_t group, std::int64_t at, const float* partial,
+// Adds the partial gradients of one (panel, block) to the first, which goes to its places in the
+// weight.
+void combine(const Plan& plan, std::int64_t group, std::int64_t at, float* partial,
              float* grad_weight) {
     const ConvGeometry& g = plan.g;
     const std::int64_t k0 = at / plan.blocks * tile_columns, c0 = at % plan.blocks * tile_depth;
     const std::int64_t columns = std::min<std::int64_t>(tile_columns, g.coarse_channels - k0);
     const std::int64_t channels = std::min<std::int64_t>(tile_depth, g.fine_channels - c0);
-    const float* sums = partial + at * static_cast<std::int64_t>(plan.steps.size()) * block_sums;
-    alignas(64) float total[block_sums];
+    float* sums = partial + at * static_cast<std::int64_t>(plan.steps.size()) * block_sums;
     for (const TileStep& step : plan.steps) {
-        std::copy_n(sums, block_sums, total);
         for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
             for (std::int64_t i = 0; i < block_sums; ++i)
-                total[i] += sums[chunk * plan.gradient_size() + i];
+                sums[i] += sums[chunk * plan.gradient_size() + i];
         for (const TileStep::Tap& tap : step.taps)
-            write_tap(g, total + tap.slot * plan.strip.width * tile_columns, columns, channels,
+            write_tap(g, sums + tap.slot * plan.strip.width * tile_columns, columns, channels,
                       grad_weight + g.weight_index(group, k0, c0, tap.number));
         sums += block_sums;
     }
