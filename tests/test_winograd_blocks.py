@@ -7,10 +7,12 @@ continued from batch to batch; these shapes need two.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from instruction_sets import VECTOR
 from voxelgrad.backends import cpu
@@ -59,18 +61,27 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch() -> None:
             np.testing.assert_array_equal(together[i], alone[0])
 
 
-def placed(shape: tuple[int, ...], offset: int) -> Array:
-    """Return an array whose data lie `offset` floats after a cache line."""
-    size = int(np.prod(shape))
-    memory = np.empty(size + 32, np.float32)
-    start = -memory.ctypes.data // 4 % 16 + offset
-    return memory[start : start + size].reshape(shape)
+def placed(shape: tuple[int, ...], dtype: DTypeLike, offset: int) -> NDArray[Any]:
+    """Return an array whose data lie `offset` numbers after a cache line."""
+    dtype = np.dtype(dtype)
+    memory = np.empty(np.prod(shape) * dtype.itemsize + 256, np.uint8)
+    start = -memory.ctypes.data % 64 + offset * dtype.itemsize
+    return memory[start : start + np.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
 
 
-def test_where_a_result_lies_does_not_change_a_bit() -> None:
+@pytest.mark.parametrize(
+    ("dtype", "shape", "channels"),
+    [
+        (np.float32, (IMAGES, SIZE, SIZE, CHANNELS), CHANNELS),
+        (ml_dtypes.bfloat16, (2, 240, 240, 16), 96),  # a cache line is two vectors or four
+    ],
+)
+def test_where_a_result_lies_does_not_change_a_bit(
+    dtype: DTypeLike, shape: tuple[int, ...], channels: int
+) -> None:
     """Large results go past the cache where they are aligned to cache lines, otherwise not."""
-    images, weight = normal(IMAGES, SIZE, SIZE, CHANNELS), normal(CHANNELS, 3, 3, CHANNELS)
-    aligned, shifted = placed(images.shape, 0), placed(images.shape, 1)
+    images, weight = normal(*shape).astype(dtype), normal(channels, 3, 3, shape[-1])
+    aligned, shifted = (placed((*shape[:-1], channels), dtype, offset) for offset in (0, 1))
     for result in (aligned, shifted):
         cpu.conv_forward(images, weight, None, result, ONE, ONE, ONE, 1, 1.0)
     np.testing.assert_array_equal(aligned, shifted)

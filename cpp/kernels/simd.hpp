@@ -108,6 +108,12 @@ typedef std::uint16_t ShortUnaligned __attribute__((vector_size(lanes * 2), alig
     std::memcpy(p, &bits, sizeof bits);
 #endif
 }
+// A whole cache line.
+template <class T>
+[[gnu::always_inline]] inline void stream_line(const T* from, T* to) {
+    for (int i = 0; i < 16; i += lanes)
+        stream(reinterpret_cast<float*>(to) + i, load(reinterpret_cast<const float*>(from) + i));
+}
 [[gnu::always_inline]] inline void stream_fence() {
 #if defined(__SSE__)
     _mm_sfence();

@@ -60,7 +60,8 @@ struct WinogradPixels {
     int rows, columns;  // at most a tile; the rest of the tile lies outside the image
     int channels;
     float slope;      // of negative results: they are multiplied by it
-    bool past_cache;  // if vectors are whole cache lines; aligned to 64 bytes; ends with fence()
+    bool past_cache;  // whole cache lines, where they are aligned; the last tile is followed by
+                      // fence()
 };
 
 // The transforms of one form. T: the type of the images; frequencies are float.

@@ -1,5 +1,6 @@
 #include "kernels/winograd.hpp"
 
+#include "core/streaming.hpp"
 #include "kernels/conv_direct.hpp"
 #include "kernels/slope.hpp"
 #include "kernels/winograd_transforms.hpp"
@@ -8,6 +9,9 @@ namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
 constexpr int panel = 2 * lanes;
+// Channels in a cache line.
+template <class T>
+constexpr int line = cache_line / sizeof(T);
 
 // The vectors of a tile that lies in a copy of its own.
 template <int columns, class T>
@@ -85,26 +89,53 @@ template <int tile, class T, class Finish>
     for (int row = 0; row < to.rows; ++row)
         for (int column = 0; column < to.columns; ++column)
             store_some(to.pixels + row * to.row_stride + column * to.pixel_stride + channel,
-                       finish(load(copy + (row * tile + column) * lanes)), to.channels - channel);
+                       finish(load(copy + (row * tile + column) * lanes), 0),
+                       to.channels - channel);
+}
+
+// A cache line of channels of a whole tile. Its vectors may be shorter: then they are put together
+// in the first cache.
+template <int tile, class T, class Finish>
+void output_line(const VectorGrid<const float>& frequencies, Finish finish,
+                 const VectorGrid<T>& pixels) {
+    if constexpr (line<T> == lanes) {
+        transform_tile<OutputTransform<tile>>(frequencies, pixels,
+                                              [=](T* at, Vec v) { stream(at, finish(v, 0)); });
+    } else {
+        alignas(cache_line) T copy[tile * tile * line<T>];
+        for (int c = 0; c < line<T>; c += lanes)
+            transform_tile<OutputTransform<tile>>(
+                VectorGrid<const float>{frequencies.data + c, frequencies.row_stride,
+                                        frequencies.column_stride},
+                VectorGrid<T>{copy + c, tile * line<T>, line<T>},
+                [=](T* at, Vec v) { store(at, finish(v, c)); });
+        for (int row = 0; row < tile; ++row)
+            for (int column = 0; column < tile; ++column)
+                stream_line(copy + (row * tile + column) * line<T>,
+                            pixels.data + row * pixels.row_stride + column * pixels.column_stride);
+    }
 }
 
 template <int tile, class T, class Activation>
 void output_with(Activation activation, const float* frequencies, std::int64_t stride,
                  const float* bias, const WinogradPixels<T>& to) {
-    constexpr bool whole_lines = lanes * sizeof(T) == 64;
-    for (int c = 0; c < to.channels; c += lanes) {
-        const Vec start = load(bias + c);
-        const auto finish = [=](Vec v) { return activation(v + start); };
-        const auto plain = [=](T* at, Vec v) { store(at, finish(v)); };
-        const auto past_cache = [=](T* at, Vec v) { stream(at, finish(v)); };
+    const bool whole = to.rows == tile && to.columns == tile;
+    const bool lines =
+        whole && to.past_cache && reinterpret_cast<std::uintptr_t>(to.pixels) % cache_line == 0;
+    for (int c = 0, next = 0; c < to.channels; c = next) {
+        const auto finish = [=](Vec v, int more) { return activation(v + load(bias + c + more)); };
         const auto from = frequencies_of<tile>(frequencies + c, stride);
         const VectorGrid<T> pixels{to.pixels + c, to.row_stride, to.pixel_stride};
-        if (to.channels - c < lanes || to.rows < tile || to.columns < tile)
+        next = c + lanes;
+        if (lines && to.channels - c >= line<T>) {
+            output_line<tile>(from, finish, pixels);
+            next = c + line<T>;
+        } else if (whole && to.channels - c >= lanes) {
+            transform_tile<OutputTransform<tile>>(from, pixels,
+                                                  [=](T* at, Vec v) { store(at, finish(v, 0)); });
+        } else {
             output_part<tile>(from, finish, to, c);
-        else if (whole_lines && to.past_cache)
-            transform_tile<OutputTransform<tile>>(from, pixels, past_cache);
-        else
-            transform_tile<OutputTransform<tile>>(from, pixels, plain);
+        }
     }
 }
 

@@ -141,6 +141,7 @@ void write_piece(const Plan<T>& plan, const TileBlock& block, const float* produ
         winograd_image_kernels<T>().of(form).output(products + (at - first) * plan.width, stride,
                                                     plan.bias + begin, to);
     }
+    if (to.past_cache) winograd_kernels().fence();
 }
 
 // The same for all channels of a panel, whichever pieces they lie in.
