@@ -236,6 +236,8 @@ template <class T>
 void define_pool(py::module_& m) {
     define_max_pool<T, std::uint8_t>(m);
     define_max_pool<T, std::int32_t>(m);
+    def(m, "relu_max_pool_forward", vg::relu_max_pool_forward<T>, "input"_a, "output"_a,
+        "indices"_a, "kernel_size"_a, "stride"_a, "padding"_a);
     def(m, "avg_pool_forward", vg::avg_pool_forward<T>, "input"_a, "output"_a, "kernel_size"_a,
         "stride"_a, "padding"_a, "count_include_pad"_a);
     def(m, "avg_pool_backward", vg::avg_pool_backward<T>, "grad_output"_a, "grad_input"_a,

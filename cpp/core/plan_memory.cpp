@@ -75,7 +75,8 @@ std::vector<std::size_t> PlanMemory::arrays_of_the_block() {
     std::vector<std::size_t> members;
     for (std::size_t i = 0; i < arrays_.size(); ++i) {
         if (arrays_[i].is_result) arrays_[i].end = calls_ + 1;
-        if (!stays[i] && arrays_[i].begin < arrays_[i].end) members.push_back(i);
+        const bool is_used = arrays_[i].is_written && arrays_[i].begin < arrays_[i].end;
+        if (!stays[i] && is_used) members.push_back(i);
     }
     return members;
 }

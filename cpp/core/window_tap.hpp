@@ -11,4 +11,6 @@ struct WindowTap {
     float weight;
 };
 
+constexpr std::int32_t no_place = 255;  // in windows of fewer than 256 places
+
 }  // namespace voxelgrad

@@ -19,7 +19,9 @@ void backward_loop(const T* grad_output, const T* saved, T* grad_input, std::int
     const Vec a = splat(alpha);
     for_each_vector(count, [=](std::int64_t i, int n) __attribute__((always_inline)) {
         const Vec g = load_ahead(grad_output + i, n), s = load_ahead(saved + i, n);
-        put_some(grad_input + i, g * slope<kind>(s, a), n, past_cache);
+        const Vec result =
+            kind == Activation::relu ? (s > 0.0f ? g : Vec{}) : g * slope<kind>(s, a);
+        put_some(grad_input + i, result, n, past_cache);
     });
 }
 

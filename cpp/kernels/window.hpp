@@ -34,6 +34,8 @@ struct WindowRow {
     std::int64_t span_begin, span_end;
     bool past_cache;  // write the target past the cache: its pixels are whole cache lines
     WindowColumns columns;
+    bool rectify =
+        false;  // maxima are of max(x, 0), and where that is not positive without a place
 };
 
 constexpr std::int64_t longest_span = 8192;  // elements: the sums stay in L1

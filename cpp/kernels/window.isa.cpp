@@ -60,7 +60,7 @@ std::int32_t first_place(const WindowRow& row, std::int64_t column) {
     return row.outer[0].place + row.taps[row.start[column]].place;
 }
 
-template <class T, class Index>
+template <class T, class Index, bool rectify>
 struct MaxForward {
     WindowRow row;  // a copy: nothing that is stored can change it
     const T* source;
@@ -74,12 +74,15 @@ struct MaxForward {
         for (int v = 0; v < vectors; ++v) found[v] = Maximum::none(first_place(row, column));
         for_taps(row, column, [&](std::int64_t offset, std::int32_t tap, float) {
             for (int v = 0; v < vectors; ++v)
-                found[v].consider(load_ahead<later>(source + offset + c + v * lanes, n), tap);
+                found[v].consider(
+                    rectified<rectify>(load_ahead<later>(source + offset + c + v * lanes, n)), tap);
         });
         const std::int64_t at = column * row.channels + c;
         for (int v = 0; v < vectors; ++v) {
             put_some(target + at + v * lanes, found[v].best, n, row.past_cache);
-            put_some_indices(indices + at + v * lanes, found[v].place, n, indices_past_cache);
+            put_some_indices(indices + at + v * lanes,
+                             place_of<rectify>(found[v].best, found[v].place), n,
+                             indices_past_cache);
         }
     }
 };
@@ -163,17 +166,21 @@ void sum_of_many_rows(const WeightedRow* rows, int count, T* target, std::int64_
     });
 }
 
-template <class T, class Index>
+template <class T, class Index, bool rectify = false>
 void max_forward(const WindowRow& row, const T* source, T* target, Index* indices) {
+    if constexpr (!rectify && sizeof(Index) == 1)
+        if (row.rectify) return max_forward<T, Index, true>(row, source, target, indices);
     const bool pairs = row.columns == WindowColumns::pairs;
-    if (pairs && row.channels < lanes) return max_of_narrow_pairs(row, source, target, indices);
+    if (pairs && row.channels < lanes)
+        return max_of_narrow_pairs<rectify>(row, source, target, indices);
     const bool aligned = reinterpret_cast<std::uintptr_t>(indices) % (lanes * sizeof(Index)) == 0;
     const bool indices_past_cache = row.past_cache && aligned;
     if (pairs)
-        for_channels(row, PairsForward<T, Index>{row, source, target, indices, indices_past_cache,
-                                                 PairPlaces(row)});
+        for_channels(row, PairsForward<T, Index, rectify>{row, source, target, indices,
+                                                          indices_past_cache, PairPlaces(row)});
     else
-        for_channels(row, MaxForward<T, Index>{row, source, target, indices, indices_past_cache});
+        for_channels(
+            row, MaxForward<T, Index, rectify>{row, source, target, indices, indices_past_cache});
 }
 
 template <class T, class Index>

@@ -2,6 +2,7 @@
 // their place; for *.isa.cpp files.
 #pragma once
 
+#include "core/window_tap.hpp"
 #include "kernels/simd.hpp"
 
 namespace voxelgrad::VOXELGRAD_ISA {
@@ -163,6 +164,17 @@ struct Maximum {
     }
 #endif
 };
+
+// Of windows over max(x, 0): a maximum that is not positive has the place `no_place`, which is
+// none.
+template <bool rectify>
+[[gnu::always_inline]] inline Vec rectified(Vec x) {
+    return rectify ? (x < 0.0f ? Vec{} : x) : x;
+}
+template <bool rectify>
+[[gnu::always_inline]] inline IntVec place_of(Vec best, IntVec place) {
+    return rectify ? (best > 0.0f ? place : IntVec{} + no_place) : place;
+}
 
 }  // namespace
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -52,7 +52,7 @@ struct PairPlaces {
 };
 
 // Few channels: a vector of columns at a time.
-template <class T, class Index>
+template <bool rectify, class T, class Index>
 void max_of_narrow_pairs(const WindowRow& row, const T* source, T* target, Index* indices) {
     const Deal deal(row.channels);
     const PairPlaces places(row);
@@ -62,19 +62,20 @@ void max_of_narrow_pairs(const WindowRow& row, const T* source, T* target, Index
         Maximum found = Maximum::none(row.outer[0].place + places.first);
         for (int o = 0; o < row.outer_count; ++o) {
             const T* const from = source + row.outer[o].offset + 2 * at;
-            const Vec a = load_up_to(from, 2 * left),
-                      b = load_up_to(from + lanes, 2 * left - lanes);
+            const Vec a = rectified<rectify>(load_up_to(from, 2 * left)),
+                      b = rectified<rectify>(load_up_to(from + lanes, 2 * left - lanes));
             found.consider(__builtin_shuffle(a, b, deal.even), row.outer[o].place + places.first);
             found.consider(__builtin_shuffle(a, b, deal.odd), row.outer[o].place + places.second);
         }
         store_some(target + at, found.best, left);
-        store_some_indices(indices + at, found.place, static_cast<int>(left));
+        store_some_indices(indices + at, place_of<rectify>(found.best, found.place),
+                           static_cast<int>(left));
     }
 }
 
 // A vector of channels or more. Two comparisons fewer for each pair than `Maximum` needs: NaNs,
 // which a sum of all shows, are looked for only where there are some.
-template <class T, class Index>
+template <class T, class Index, bool rectify>
 struct PairsForward {
     WindowRow row;  // a copy: nothing that is stored can change it
     const T* source;
@@ -94,8 +95,9 @@ struct PairsForward {
             const IntVec first = IntVec{} + (row.outer[o].place + places.first);
             const IntVec second = IntVec{} + (row.outer[o].place + places.second);
             for (int v = 0; v < vectors; ++v) {
-                const Vec a = load_ahead<later>(pair + v * lanes, n);
-                const Vec b = load_ahead<later>(pair + row.channels + v * lanes, n);
+                const Vec a = rectified<rectify>(load_ahead<later>(pair + v * lanes, n));
+                const Vec b =
+                    rectified<rectify>(load_ahead<later>(pair + row.channels + v * lanes, n));
                 sum += a + b;
                 const Vec greater = b > a ? b : a;
                 const IntVec its_place = b > a ? second : first;
@@ -107,7 +109,8 @@ struct PairsForward {
         if (has_nan(sum)) find_maxima<vectors>(from, n, best, place);
         for (int v = 0; v < vectors; ++v) {
             put_some(target + at + v * lanes, best[v], n, row.past_cache);
-            put_some_indices(indices + at + v * lanes, place[v], n, indices_past_cache);
+            put_some_indices(indices + at + v * lanes, place_of<rectify>(best[v], place[v]), n,
+                             indices_past_cache);
         }
     }
 
@@ -117,8 +120,9 @@ struct PairsForward {
             Maximum found = Maximum::none(row.outer[0].place + places.first);
             for (int o = 0; o < row.outer_count; ++o) {
                 const T* const pair = from + row.outer[o].offset + v * lanes;
-                found.consider(load_some(pair, n), row.outer[o].place + places.first);
-                found.consider(load_some(pair + row.channels, n),
+                found.consider(rectified<rectify>(load_some(pair, n)),
+                               row.outer[o].place + places.first);
+                found.consider(rectified<rectify>(load_some(pair + row.channels, n)),
                                row.outer[o].place + places.second);
             }
             best[v] = found.best;

@@ -42,20 +42,34 @@ const MaxKernels<T, Index>& max_kernels() {
         return window_kernels<T>().max_large;
 }
 
+template <class T, class Index>
+void take_maxima(const PoolSettings& pool, bool rectify, const View<const T>& input,
+                 const View<T>& output, const View<Index>& indices) {
+    check_indices<Index>(pool.op, pool.kernel_size);
+    check_same_shape(pool.op, "indices", indices, "output", output);
+    const WindowPlan plan(input[0], pool_tables(pool, input, output, true), input.last());
+    const auto& kernels = max_kernels<T, Index>();
+    plan.for_rows(output.data, [&](WindowRow row, int64_t first) {
+        row.rectify = rectify;
+        kernels.forward(row, input.data, output.data + first, indices.data + first);
+    });
+}
+
 }  // namespace
 
 template <class T, class Index>
 void max_pool_forward(View<const T> input, View<T> output, View<Index> indices,
                       const Dims& kernel_size, const Dims& stride, const Dims& padding) {
-    constexpr const char* op = "max_pool_forward";
-    check_indices<Index>(op, kernel_size);
-    check_same_shape(op, "indices", indices, "output", output);
-    auto axes = pool_tables({op, kernel_size, stride, padding}, input, output, true);
-    const WindowPlan plan(input[0], std::move(axes), input.last());
-    const auto& kernels = max_kernels<T, Index>();
-    plan.for_rows(output.data, [&](const WindowRow& row, int64_t first) {
-        kernels.forward(row, input.data, output.data + first, indices.data + first);
-    });
+    take_maxima({"max_pool_forward", kernel_size, stride, padding}, false, input, output, indices);
+}
+
+template <class T>
+void relu_max_pool_forward(View<const T> input, View<T> output, View<std::uint8_t> indices,
+                           const Dims& kernel_size, const Dims& stride, const Dims& padding) {
+    constexpr const char* op = "relu_max_pool_forward";
+    check(window_places(kernel_size) <= no_place, op, ": windows have ", window_places(kernel_size),
+          " places; it takes at most ", no_place);
+    take_maxima({op, kernel_size, stride, padding}, true, input, output, indices);
 }
 
 template <class T, class Index>
@@ -108,6 +122,8 @@ void adaptive_avg_pool_backward(View<const T> grad_output, View<T> grad_input) {
     template void max_pool_backward(View<const T>, View<const Index>, View<T>, const Dims&,       \
                                     const Dims&, const Dims&);
 #define INSTANTIATE(T)                                                                             \
+    template void relu_max_pool_forward(View<const T>, View<T>, View<std::uint8_t>, const Dims&,   \
+                                        const Dims&, const Dims&);                                 \
     INSTANTIATE_MAX(T, std::uint8_t)                                                               \
     INSTANTIATE_MAX(T, std::int32_t)                                                               \
     template void avg_pool_forward(View<const T>, View<T>, const Dims&, const Dims&, const Dims&,  \

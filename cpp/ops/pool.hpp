@@ -14,6 +14,12 @@ template <class T, class Index>
 void max_pool_forward(View<const T> input, View<T> output, View<Index> indices,
                       const Dims& kernel_size, const Dims& stride, const Dims& padding);
 
+// max_pool_forward of max(input, 0), for windows of fewer than 256 places. A maximum that is not
+// positive gets the index 255: no place, so that max_pool_backward gives the gradient of both.
+template <class T>
+void relu_max_pool_forward(View<const T> input, View<T> output, View<std::uint8_t> indices,
+                           const Dims& kernel_size, const Dims& stride, const Dims& padding);
+
 template <class T, class Index>
 void max_pool_backward(View<const T> grad_output, View<const Index> indices, View<T> grad_input,
                        const Dims& kernel_size, const Dims& stride, const Dims& padding);

@@ -391,6 +391,14 @@ def max_pool_forward(
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> None: ...
+def relu_max_pool_forward(
+    input: _Images,
+    output: _Images,
+    indices: NDArray[np.uint8],
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+) -> None: ...
 def max_pool_backward(
     grad_output: _Images,
     indices: _MaxIndices,

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from voxelgrad import backends, precision, random
+from voxelgrad.backends.fusing import FusingRecorder
 from voxelgrad.backends.graph import FoldingGraphRecorder, GraphRecorder
 from voxelgrad.backends.recording import FoldingRecorder, Recorder
 from voxelgrad.grad_mode import enable_grad, no_grad
@@ -133,7 +134,7 @@ class _Compiled:
         if any(map(backends.is_on_device, (*arrays, *self._state()))):
             recorder = (FoldingGraphRecorder if folds else GraphRecorder)(backends.load("cuda"))
         else:
-            recorder = (FoldingRecorder if folds else Recorder)()
+            recorder = (FoldingRecorder if folds else FusingRecorder)()
         record = _Record(recorder, [array.copy() for array in arrays], self._state())
         for array in (*record.inputs, *record.state):
             recorder.declare(array)
@@ -247,6 +248,7 @@ class CompiledTraining(_Compiled):
             with backends.record(record.recorder), enable_grad():
                 loss = self.loss(self.model(Tensor(input)), target)
                 loss.backward()
+                record.recorder.finish()
         except BaseException:
             self.model.zero_grad()  # some were computed, on a device perhaps by nobody
             raise
