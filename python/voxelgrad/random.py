@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-
-_generator = np.random.Generator(np.random.PCG64(0))
 
 
 def manual_seed(seed: int) -> None:
@@ -23,21 +22,22 @@ def manual_seed(seed: int) -> None:
     set_state(np.random.PCG64(seed).state)  # type: ignore[arg-type]
 
 
+@cache  # made when it is first asked for: numpy.random takes a tenth of the import
 def generator() -> np.random.Generator:
     """Return the global generator (shared: drawing from it advances it)."""
-    return _generator
+    return np.random.Generator(np.random.PCG64(0))
 
 
 def next_seed() -> int:
     """Draw a 63-bit seed for a counter-based kernel such as dropout."""
-    return int(_generator.integers(0, 2**63, dtype=np.int64))
+    return int(generator().integers(0, 2**63, dtype=np.int64))
 
 
 def get_state() -> dict[str, Any]:
     """Return the generator's state as a dictionary that JSON can hold."""
-    return dict(_generator.bit_generator.state)
+    return dict(generator().bit_generator.state)
 
 
 def set_state(state: dict[str, Any]) -> None:
     """Restore a state from ``get_state``."""
-    _generator.bit_generator.state = state
+    generator().bit_generator.state = state
