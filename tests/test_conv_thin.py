@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bf16_runs import rounded_problem, run_bf16
 from comparison import assert_within
 from conv_cases import conv_case
 from instruction_sets import VECTOR, forced
@@ -83,3 +84,17 @@ def test_the_weight_gradient_stays_within_the_bound_of_its_transforms(
     with forced("thin", isa):
         result = run_native(case, problem)[2]
     assert_within([result], [expected], [bound])
+
+
+@pytest.mark.parametrize("isa", VECTOR)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bfloat16_images_give_the_bits_of_their_values_in_float32(case: OpCase, isa: str) -> None:
+    problem = rounded_problem(case, case.arrays(np.float64))
+    with forced("thin", isa):
+        output, grad_input, grad_weight, *_ = run_bf16(case, problem)
+        expected = run_native(case, problem)[2]
+    np.testing.assert_array_equal(grad_weight, expected)
+    with forced("widened", isa):
+        images = run_bf16(case, problem)[:2]
+    np.testing.assert_array_equal(output, images[0])
+    np.testing.assert_array_equal(grad_input, images[1])

@@ -7,12 +7,14 @@
 #include "kernels/conv_thin.hpp"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "core/isa.hpp"
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
+#include "kernels/cast.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_pass.hpp"
 #include "ops/conv_winograd.hpp"
@@ -24,10 +26,12 @@ constexpr std::int64_t most_channels = 8, fewest_targets = 12;
 constexpr std::int64_t sum_grain = 1 << 14;
 constexpr int side = winograd_kernel;
 
+// T: of the images. What is read of bfloat16 ones becomes float in small pieces.
+template <class T>
 struct Plan {
     const ConvGeometry& geometry;
-    const float* fine;
-    const float* coarse;
+    const T* fine;
+    const T* coarse;
     std::int64_t row_pairs, column_pairs;
     std::int64_t depth_taps, lanes, vectors;  // vectors of coarse channels
     std::int64_t units, chunks;
@@ -50,23 +54,25 @@ struct Place {
     std::int64_t image, pair, depth;
 };
 
-Place place_of(const Plan& plan, std::int64_t unit) {
+template <class T>
+Place place_of(const Plan<T>& plan, std::int64_t unit) {
     const std::int64_t depth = plan.geometry.coarse[0], pairs = plan.row_pairs;
     return {unit / depth / pairs, unit / depth % pairs, unit % depth};
 }
 
-Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
+template <class T>
+Plan<T> make_plan(const ConvGeometry& g, const T* fine, const T* coarse) {
     const std::int64_t lanes = conv_thin_kernels().lanes;
-    Plan plan{g,
-              fine,
-              coarse,
-              divide_up(g.coarse[1], 2),
-              divide_up(g.coarse[2], 2),
-              g.kernel[0],
-              lanes,
-              divide_up(g.coarse_channels, lanes),
-              0,
-              1};
+    Plan<T> plan{g,
+                 fine,
+                 coarse,
+                 divide_up(g.coarse[1], 2),
+                 divide_up(g.coarse[2], 2),
+                 g.kernel[0],
+                 lanes,
+                 divide_up(g.coarse_channels, lanes),
+                 0,
+                 1};
     plan.units = g.batch * plan.row_pairs * g.coarse[0];
     const std::int64_t arrays =
         g.batch * (g.fine_pixels() * g.fine_channels + g.coarse_pixels() * g.coarse_channels);
@@ -75,8 +81,14 @@ Plan make_plan(const ConvGeometry& g, const float* fine, const float* coarse) {
     return plan;
 }
 
+void copy_values(const float* from, std::int64_t count, float* to) { std::copy_n(from, count, to); }
+void copy_values(const bf16* from, std::int64_t count, float* to) {
+    cast_kernels().widen(from, to, count, false);
+}
+
 // A row of the image with its padding; zeros where there is no such row.
-void copy_row(const Plan& plan, std::int64_t image, std::int64_t depth, std::int64_t height,
+template <class T>
+void copy_row(const Plan<T>& plan, std::int64_t image, std::int64_t depth, std::int64_t height,
               float* row) {
     const ConvGeometry& g = plan.geometry;
     const std::int64_t channels = g.fine_channels, columns = 2 * plan.column_pairs + 2;
@@ -84,16 +96,17 @@ void copy_row(const Plan& plan, std::int64_t image, std::int64_t depth, std::int
     const std::int64_t begin = std::clamp<std::int64_t>(-first, 0, columns);
     const std::int64_t end =
         height < 0 || height >= g.fine[1] ? begin : std::clamp(g.fine[2] - first, begin, columns);
-    const float* source =
+    const T* source =
         plan.fine + ((image * g.fine[0] + depth) * g.fine[1] + height) * g.fine[2] * channels;
     std::fill_n(row, begin * channels, 0.0f);
     if (end > begin)
-        std::copy_n(source + (first + begin) * channels, (end - begin) * channels,
+        copy_values(source + (first + begin) * channels, (end - begin) * channels,
                     row + begin * channels);
     std::fill_n(row + end * channels, (columns - end) * channels, 0.0f);
 }
 
-void transform_slice(const Plan& plan, const Place& place, std::int64_t slice, float* rows,
+template <class T>
+void transform_slice(const Plan<T>& plan, const Place& place, std::int64_t slice, float* rows,
                      float* frequencies) {
     ThinSource source{};
     for (int i = 0; i < thin_frequencies; ++i) {
@@ -108,20 +121,41 @@ void transform_slice(const Plan& plan, const Place& place, std::int64_t slice, f
     conv_thin_kernels().transform(source);
 }
 
-const float* target_rows(const Plan& plan, const Place& place) {
+template <class T>
+const T* target_rows(const Plan<T>& plan, const Place& place) {
     const ConvGeometry& g = plan.geometry;
     return plan.coarse +
            ((place.image * g.coarse[0] + place.depth) * g.coarse[1] + 2 * place.pair) *
                g.coarse[2] * g.coarse_channels;
 }
 
+// The pair of target rows of a unit as floats, and where to ask for those of the unit after it: as
+// many bytes of bfloat16 as a row of floats has are both rows.
+struct TargetRows {
+    const float* rows;
+    const float* next;
+    std::int64_t next_step;
+};
+
+TargetRows floats_of(const Plan<float>& plan, const Place& place, const Place& next, float*) {
+    const std::int64_t row = plan.geometry.coarse[2] * plan.geometry.coarse_channels;
+    return {target_rows(plan, place), target_rows(plan, next), row};
+}
+
+TargetRows floats_of(const Plan<bf16>& plan, const Place& place, const Place& next, float* room) {
+    const ConvGeometry& g = plan.geometry;
+    const std::int64_t rows = std::min<std::int64_t>(2, g.coarse[1] - 2 * place.pair);
+    copy_values(target_rows(plan, place), rows * g.coarse[2] * g.coarse_channels, room);
+    return {room, reinterpret_cast<const float*>(target_rows(plan, next)), 0};
+}
+
 // Adds the products of a pair of target rows with one source slice.
-void add_slice(const Plan& plan, const Place& place, std::int64_t tap, const float* frequencies,
-               const float* next, float* sums) {
+template <class T>
+void add_slice(const Plan<T>& plan, const Place& place, const TargetRows& target, std::int64_t tap,
+               const float* frequencies, float* sums) {
     const ConvGeometry& g = plan.geometry;
     const std::int64_t row_step = g.coarse[2] * g.coarse_channels;
     const bool single = 2 * place.pair + 1 == g.coarse[1];
-    const float* const rows = target_rows(plan, place);
     ThinProducts products{};
     products.pixels = g.coarse[2];
     products.pixel_step = g.coarse_channels;
@@ -133,28 +167,32 @@ void add_slice(const Plan& plan, const Place& place, std::int64_t tap, const flo
             if (single && f == 3) continue;
             const std::int64_t channel = v * plan.lanes;
             products.combine = single ? ThinRows::first : pairs[f];
-            products.first = rows + channel + (f == 3 ? row_step : 0);
-            products.second = rows + channel + row_step;
+            products.first = target.rows + channel + (f == 3 ? row_step : 0);
+            products.second = target.rows + channel + row_step;
             products.valid = g.coarse_channels - channel;
             products.frequencies = frequencies + f * plan.row_frequency_size();
             // Each frequency asks for another pixel of four.
-            products.ahead = next + channel + f % 2 * row_step + f / 2 * g.coarse_channels;
+            products.ahead =
+                target.next + channel + f % 2 * target.next_step + f / 2 * g.coarse_channels;
             products.sums = sums + plan.sums_at(tap, v, f);
             conv_thin_kernels().add_products(products);
         }
 }
 
-void run_chunk(const Plan& plan, std::int64_t first, std::int64_t end, float* sums) {
+template <class T>
+void run_chunk(const Plan<T>& plan, std::int64_t first, std::int64_t end, float* sums) {
     const ConvGeometry& g = plan.geometry;
     const std::int64_t taps = plan.depth_taps;
     Workspace<float> rows((thin_frequencies + 1) * plan.row_size());
+    Workspace<float> targets(std::is_same_v<T, float> ? 0 : 2 * g.coarse[2] * g.coarse_channels);
     Workspace<float> slices(taps * plan.slice_size());
     Workspace<std::int64_t> held(taps);  // which slice of all images is where
     std::fill_n(held.data(), taps, std::int64_t{-1});
     std::fill_n(sums, plan.sums_size(), 0.0f);
     for (std::int64_t unit = first; unit < end; ++unit) {
         const Place place = place_of(plan, unit);
-        const float* next = target_rows(plan, place_of(plan, std::min(unit + 1, end - 1)));
+        const TargetRows target =
+            floats_of(plan, place, place_of(plan, std::min(unit + 1, end - 1)), targets.data());
         for (std::int64_t tap = 0; tap < taps; ++tap) {
             const std::int64_t slice = place.depth + tap - g.padding[0];
             if (slice < 0 || slice >= g.fine[0]) continue;
@@ -163,7 +201,7 @@ void run_chunk(const Plan& plan, std::int64_t first, std::int64_t end, float* su
                 (place.image * plan.row_pairs + place.pair) * g.fine[0] + slice;
             if (std::exchange(held[slice % taps], number) != number)
                 transform_slice(plan, place, slice, rows.data(), frequencies);
-            add_slice(plan, place, tap, frequencies, next, sums);
+            add_slice(plan, place, target, tap, frequencies, sums);
         }
     }
 }
@@ -177,7 +215,8 @@ void taps_of(const float* frequencies, std::int64_t step, float* taps) {
     taps[2] = half - frequencies[3 * step];
 }
 
-void transform_back(const Plan& plan, const float* sums, float* grad_weight) {
+template <class T>
+void transform_back(const Plan<T>& plan, const float* sums, float* grad_weight) {
     const ConvGeometry& g = plan.geometry;
     const std::int64_t column_step = g.fine_channels * plan.lanes;
     for (std::int64_t tap = 0; tap < plan.depth_taps; ++tap)
@@ -198,9 +237,9 @@ void transform_back(const Plan& plan, const float* sums, float* grad_weight) {
             }
 }
 
-void weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
-                     float* grad_weight) {
-    const Plan plan = make_plan(g, fine, coarse);
+template <class T>
+void weight_gradient(const ConvGeometry& g, const T* fine, const T* coarse, float* grad_weight) {
+    const Plan<T> plan = make_plan(g, fine, coarse);
     const std::int64_t size = plan.sums_size();
     Workspace<float> sums(plan.chunks * size);
     parallel_for(plan.chunks, [&](std::int64_t chunk) {
@@ -214,25 +253,44 @@ void weight_gradient(const ConvGeometry& g, const float* fine, const float* coar
     transform_back(plan, sums.data(), grad_weight);
 }
 
-void coarse_from_fine(const ConvGeometry& g, const float* fine, const float* weight,
-                      const ConvEpilogue& epilogue, float* coarse) {
-    conv_direct.coarse_from_fine(g, fine, weight, epilogue, coarse);
+// Everything but the weight gradient.
+template <class T>
+constexpr const ConvAlgorithmFor<T>& other_passes = conv_direct;
+template <>
+constexpr const ConvAlgorithmFor<bf16>& other_passes<bf16> = conv_widened;
+
+template <class T>
+void coarse_from_fine(const ConvGeometry& g, const T* fine, const float* weight,
+                      const ConvEpilogue& epilogue, T* coarse) {
+    other_passes<T>.coarse_from_fine(g, fine, weight, epilogue, coarse);
 }
 
-void fine_from_coarse(const ConvGeometry& g, const float* coarse, const float* weight,
-                      const ConvEpilogue& epilogue, float* fine) {
-    conv_direct.fine_from_coarse(g, coarse, weight, epilogue, fine);
+template <class T>
+void fine_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
+                      const ConvEpilogue& epilogue, T* fine) {
+    other_passes<T>.fine_from_coarse(g, coarse, weight, epilogue, fine);
 }
 
-// Without multiply-adds that broadcast what they read, broadcasts take as long as the products.
+// Without multiply-adds that broadcast what they read, broadcasts take as long as the products; AMX
+// multiplies bfloat16 faster than this.
+template <class T>
 bool worthwhile(const ConvGeometry& g) {
-    return active_isa() >= Isa::avx512 && g.fine_channels <= most_channels &&
+    const bool tiles = std::is_same_v<T, bf16> && active_isa() == Isa::amx;
+    return active_isa() >= Isa::avx512 && !tiles && g.fine_channels <= most_channels &&
            g.coarse_channels >= fewest_targets;
 }
 
+template <class T>
+constexpr ConvAlgorithmFor<T> thin = {"thin",
+                                      winograd_accepts,
+                                      worthwhile<T>,
+                                      coarse_from_fine<T>,
+                                      fine_from_coarse<T>,
+                                      weight_gradient<T>};
+
 }  // namespace
 
-extern const ConvAlgorithm conv_thin = {"thin",           winograd_accepts, worthwhile,
-                                        coarse_from_fine, fine_from_coarse, weight_gradient};
+extern const ConvAlgorithm conv_thin = thin<float>;
+extern const ConvAlgorithmFor<bf16> conv_thin_bf16 = thin<bf16>;
 
 }  // namespace voxelgrad
