@@ -50,9 +50,10 @@ template <int vectors, int outer, class T>
         if (two) {
             high.move_to(taps[1].offset, rows, weights, n);
             for (int v = 0; v < vectors; ++v)
-                put_some(to + v * lanes,
-                         low.sums[v] * taps[0].weight + high.sums[v] * taps[1].weight, n,
-                         row.past_cache);
+                put_some(
+                    to + v * lanes,
+                    multiply_add(low.sums[v], splat(taps[0].weight), high.sums[v] * taps[1].weight),
+                    n, row.past_cache);
         } else {
             for (int v = 0; v < vectors; ++v)
                 put_some(to + v * lanes, low.sums[v] * taps[0].weight, n, row.past_cache);
