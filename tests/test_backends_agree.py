@@ -23,7 +23,11 @@ RUNTIME = {
     "set_isa",
     "set_num_threads",
 }
-FUSED = {"relu_max_pool_forward"}
+FUSED = {
+    "conv_pooled_backward_weight",
+    "conv_reads_pooled",
+    "relu_max_pool_forward",
+}
 """What plans record instead of several calls."""
 AUGMENTATION = {"add_gaussian_noise", "adjust_intensity", "resample_linear", "resample_nearest"}
 

@@ -10,7 +10,7 @@ import pytest
 import voxelgrad as vg
 from instruction_sets import ALL, forced
 from voxelgrad import nn, ops
-from voxelgrad.backends import cpu, recording
+from voxelgrad.backends import cpu, recording, reference
 
 SHAPES = [(3, 6, 14, 5), (2, 5, 7, 1), (1, 4, 4, 40), (2, 9, 3)]
 WINDOWS = [(2, 2, 0), (3, 2, 1), (2, 1, 0)]  # kernel size, stride, padding
@@ -148,6 +148,104 @@ def test_whoever_else_reads_a_result_finds_it(join: Callable[..., vg.Tensor]) ->
 
 
 def test_relus_take_no_calls_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 2)),
+    )
+    names = recorded(monkeypatch, net, np.ones((4, 8, 8, 1), np.float32))
+    assert "activation_forward" not in names
+    assert names.count("activation_backward") == 1  # that of the linear layer
+    assert names.count("relu_max_pool_forward") == names.count("max_pool_backward") == 1
+
+
+POOLED = [  # shape of the input, output channels, kernel, padding, window
+    ((17, 22, 19, 1), 6, (5, 5), (2, 2), (2, 2)),  # a row and a column that no window sees
+    ((8, 9, 40, 3), 11, (3, 4), (1, 0), (1, 4)),
+    ((9, 24, 60, 2), 3, (5, 3), (0, 3), (3, 3)),  # more windows in a row than a vector holds
+]
+
+
+@pytest.mark.parametrize("isa", ALL)
+@pytest.mark.parametrize("case", POOLED, ids=str)
+def test_a_weight_gradient_from_a_pool_is_that_of_both(case: tuple, isa: str) -> None:
+    shape, channels, kernel, padding, window = case
+    rng = np.random.default_rng(3)
+    inner = [n + 2 * p - k + 1 for n, k, p in zip(shape[1:3], kernel, padding, strict=True)]
+    pooled = (shape[0], *(n // w for n, w in zip(inner, window, strict=True)), channels)
+    image = rng.standard_normal(shape, np.float32)
+    grad = rng.standard_normal(pooled, np.float32) * (rng.random(pooled) < 0.9)
+    indices = rng.integers(0, window[0] * window[1], pooled).astype(np.uint8)
+    indices[rng.random(pooled) < 0.2] = 255  # no place
+    between = np.empty((shape[0], *inner, channels), np.float32)
+    results = [
+        (np.empty((channels, *kernel, shape[-1]), np.float32), np.empty(channels, np.float32))
+        for _ in range(3)
+    ]
+    with forced("direct", isa):
+        assert cpu.conv_reads_pooled(image, results[0][0], padding, window)
+        cpu.max_pool_backward(grad, indices, between, window, window, (0, 0))
+        settings = ((1, 1), padding, (1, 1), 1)
+        cpu.conv_backward_weight(between, image, *results[0], *settings)
+        cpu.conv_pooled_backward_weight(grad, indices, image, *results[1], padding, window)
+    reference.conv_backward_weight(between, image, *results[2], *settings)
+    for both, one, expected in zip(*results, strict=True):
+        assert both.tobytes() == one.tobytes()
+        np.testing.assert_allclose(one, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_pool_that_is_not_read_is_refused() -> None:
+    image, weight = np.zeros((8, 20, 20, 1), np.float32), np.zeros((3, 5, 5, 1), np.float32)
+    grad = np.zeros((8, 8, 8, 3), np.float32)
+    indices = grad.astype(np.uint8)
+    assert cpu.conv_reads_pooled(image, weight, (0, 0), (2, 2))
+    for window in ((2, 1), (4, 4), (16, 16)):
+        assert not cpu.conv_reads_pooled(image, weight, (0, 0), window)
+        with pytest.raises(ValueError, match="does not take"):
+            cpu.conv_pooled_backward_weight(grad, indices, image, weight, None, (0, 0), window)
+    with pytest.raises(ValueError, match="must be"):
+        cpu.conv_pooled_backward_weight(grad[:7], indices[:7], image, weight, None, (0, 0), (2, 2))
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2), nn.MaxPool2d((1, 2))], ids=str
+)
+def test_small_images_train_alike(pool: nn.Module, padding: int) -> None:
+    rng, results = np.random.default_rng(2), []
+    batches = [
+        (rng.standard_normal((9, 22, 22, 1), np.float32), rng.integers(0, 4, 9)) for _ in "abc"
+    ]
+    for compiled in (False, True):
+        vg.manual_seed(0)
+        first, second = nn.Conv2d(1, 3, 5, padding=padding), nn.Conv2d(3, 4, 5)
+        net = nn.Sequential(first, nn.ReLU(), pool, second, nn.MaxPool2d(2), nn.GlobalAvgPool())
+        update = vg.optim.SGD(net.parameters(), 0.1)
+        step = vg.compile(net, ops.cross_entropy)
+        for image, label in batches:
+            if compiled:
+                results.append(step(image, label))
+            else:
+                net.zero_grad()
+                loss = ops.cross_entropy(net(vg.Tensor(image)), label)
+                loss.backward()
+                results.append(loss.item())
+            results += [parameter.grad.numpy().tobytes() for parameter in net.parameters()]
+            update.step()
+    half = len(results) // 2
+    assert results[:half] == results[half:]
+
+
+def test_the_first_layers_gradient_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(243, 2)
+    )
+    names = recorded(monkeypatch, net, np.ones((8, 20, 20, 1), np.float32))
+    assert "max_pool_backward" not in names and "conv_backward_weight" not in names
+    assert names.count("conv_pooled_backward_weight") == 1
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, net: nn.Module, images: np.ndarray) -> list[str]:
+    """Return the names of the calls in a plan of a training step."""
     names: list[str] = []
     record = recording.Recorder.call
 
@@ -156,12 +254,5 @@ def test_relus_take_no_calls_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
         return record(self, name, *values)
 
     monkeypatch.setattr(recording.Recorder, "call", call)
-    net = nn.Sequential(
-        *(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-        *(nn.Linear(27, 5), nn.ReLU(), nn.Linear(5, 2)),
-    )
-    step = vg.compile(net, ops.cross_entropy)
-    step(np.ones((4, 8, 8, 1), np.float32), np.zeros(4, np.int64))
-    assert "activation_forward" not in names
-    assert names.count("activation_backward") == 1  # that of the linear layer
-    assert names.count("relu_max_pool_forward") == names.count("max_pool_backward") == 1
+    vg.compile(net, ops.cross_entropy)(images, np.zeros(len(images), np.int64))
+    return names

@@ -11,6 +11,7 @@
 #include "ops/clip.hpp"
 #include "ops/conv.hpp"
 #include "ops/conv_joined.hpp"
+#include "ops/conv_pooled.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/dice.hpp"
 #include "ops/dropout.hpp"
@@ -223,6 +224,13 @@ void define_norm(py::module_& m) {
         "activation"_a, "alpha"_a);
 }
 
+void define_pooled_conv(py::module_& m) {
+    def(m, "conv_reads_pooled", vg::conv_reads_pooled, "input"_a, "weight"_a, "padding"_a,
+        "pool_size"_a);
+    def(m, "conv_pooled_backward_weight", vg::conv_pooled_backward_weight, "grad_output"_a,
+        "indices"_a, "input"_a, "grad_weight"_a, "grad_bias"_a, "padding"_a, "pool_size"_a);
+}
+
 // The type of the indices, uint8 or int32, decides.
 template <class T, class Index>
 void define_max_pool(py::module_& m) {
@@ -294,6 +302,7 @@ PYBIND11_MODULE(_cpu, m) {
     define_optim(m);
     define_conv<float>(m);
     define_conv<vg::bf16>(m);
+    define_pooled_conv(m);
     define_augment(m);
     define_running_statistics<float>(m);
     define_running_statistics<double>(m);

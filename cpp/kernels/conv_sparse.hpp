@@ -25,6 +25,16 @@ struct SparseSum {
     float* sums;  // [row][vector][lane]
 };
 
+// Windows of a max-pool that do not overlap, one channel.
+struct SparsePooled {
+    const float* numbers;
+    const float* indices;        // the bits of integers
+    const std::int32_t* places;  // of the first pixel of each window
+    std::int64_t rows, columns;  // of windows
+    std::int32_t window_rows, window_columns;
+    std::int32_t row_step, pixel_step;  // of places, from pixel to pixel
+};
+
 struct SparseSpread {
     SparseWindow window;
     const float* pixels;  // of `channels` numbers, side by side
@@ -41,6 +51,7 @@ struct ConvSparseKernels {
     // behind them is overwritten, and a vector of places is read.
     std::int64_t (*list)(const float* numbers, const std::int32_t* places, std::int64_t count,
                          float* values, std::int32_t* listed_places);
+    std::int64_t (*list_pooled)(const SparsePooled&, float* values, std::int32_t* listed_places);
     // sums += value * window, in the order of the list.
     void (*add)(const SparseSum&);
     // window += the pixel's numbers times their weights, pixel by pixel; zeros are left out.

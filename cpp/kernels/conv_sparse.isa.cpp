@@ -55,6 +55,50 @@ std::int64_t list(const float* numbers, const std::int32_t* places, std::int64_t
     return n;
 }
 
+// One row of pixels of a row of windows; `first`: of the windows' numbers.
+[[gnu::always_inline]] inline std::int64_t list_line(const SparsePooled& p, std::int64_t first,
+                                                     std::int32_t line, float* values,
+                                                     std::int32_t* listed_places) {
+    const std::int32_t first_index = line * p.window_columns, first_place = line * p.row_step;
+    std::int64_t n = 0;
+#if defined(__AVX512F__)
+    for_each_vector(p.columns, [&](std::int64_t i, int some) {
+        const Vec v = load_some(p.numbers + first + i, some);
+        const __m512i column = _mm512_sub_epi32((__m512i)load_some(p.indices + first + i, some),
+                                                _mm512_set1_epi32(first_index));
+        const __mmask16 not_zero = _mm512_cmp_ps_mask(v, Vec{}, _CMP_NEQ_UQ);
+        const __mmask16 here =
+            _mm512_mask_cmplt_epu32_mask(not_zero, column, _mm512_set1_epi32(p.window_columns));
+        const __m512i steps = _mm512_mullo_epi32(column, _mm512_set1_epi32(p.pixel_step));
+        const __m512i place =
+            _mm512_add_epi32(_mm512_loadu_si512(p.places + first + i),
+                             _mm512_add_epi32(steps, _mm512_set1_epi32(first_place)));
+        store(values + n, _mm512_maskz_compress_ps(here, v));
+        _mm512_storeu_si512(listed_places + n, _mm512_maskz_compress_epi32(here, place));
+        n += __builtin_popcount(here);
+    });
+#else
+    for (std::int64_t i = first; i < first + p.columns; ++i) {
+        std::int32_t index;
+        std::memcpy(&index, p.indices + i, sizeof index);
+        const std::int32_t column = index - first_index;
+        values[n] = p.numbers[i];
+        listed_places[n] = p.places[i] + first_place + column * p.pixel_step;
+        n += p.numbers[i] != 0.0f && column >= 0 && column < p.window_columns;
+    }
+#endif
+    return n;
+}
+
+std::int64_t list_pooled(const SparsePooled& windows, float* values, std::int32_t* listed_places) {
+    const SparsePooled p = windows;  // a copy: nothing that is stored can change it
+    std::int64_t n = 0;
+    for (std::int64_t row = 0; row < p.rows; ++row)
+        for (std::int32_t line = 0; line < p.window_rows; ++line)
+            n += list_line(p, row * p.columns, line, values + n, listed_places + n);
+    return n;
+}
+
 template <int width, int rows, int vectors>
 void add(const SparseSum& s, std::int64_t first) {
     using V = Floats<width>;
@@ -181,7 +225,7 @@ float total(const float* values, std::int64_t count) {
 
 }  // namespace
 
-extern const ConvSparseKernels conv_sparse = {width_for,   count,          list,
+extern const ConvSparseKernels conv_sparse = {width_for,   count,          list, list_pooled,
                                               add_windows, spread_windows, total};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -2,6 +2,7 @@
 
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_bias.hpp"
+#include "ops/conv_sparse.hpp"
 #include "ops/linear_row.hpp"
 
 namespace voxelgrad {
@@ -48,7 +49,14 @@ void conv_backward_weight(View<const T> grad_output, View<const T> input, View<f
     const auto g =
         conv_geometry("conv_backward_weight", false, shape_of(input), shape_of(grad_output),
                       shape_of(grad_weight), stride, padding, dilation, groups);
-    choose_conv_algorithm<T>(g).weight_gradient(g, input.data, grad_output.data, grad_weight.data);
+    const auto& algorithm = choose_conv_algorithm<T>(g);
+    if constexpr (std::is_same_v<T, float>)
+        if (&algorithm == &conv_direct && conv_sparse_serves(g, grad_output.data)) {
+            if (grad_bias) bias_sums("conv_backward_weight", grad_output, grad_bias);
+            return conv_sparse_weight_gradient(g, input.data, {grad_output.data}, grad_weight.data,
+                                               grad_bias.data);
+        }
+    algorithm.weight_gradient(g, input.data, grad_output.data, grad_weight.data);
     bias_gradient("conv_backward_weight", grad_output, grad_bias);
 }
 

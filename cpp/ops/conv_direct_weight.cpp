@@ -14,7 +14,6 @@
 #include "kernels/conv_weight.hpp"
 #include "kernels/transpose.hpp"
 #include "ops/conv_pass.hpp"
-#include "ops/conv_sparse.hpp"
 #include "ops/conv_strip.hpp"
 
 namespace voxelgrad {
@@ -227,8 +226,6 @@ void combine(const Plan& plan, const float* partial, std::int64_t at, float* gra
 
 void conv_direct_weight_gradient(const ConvGeometry& g, const float* fine, const float* coarse,
                                  float* grad_weight) {
-    if (conv_sparse_serves(g, coarse))
-        return conv_sparse_weight_gradient(g, fine, coarse, grad_weight);
     if (conv_planar_weight_serves(g))
         return conv_planar_weight_gradient(g, fine, coarse, grad_weight);
     const Plan plan = make_plan(g, fine, coarse);

@@ -391,6 +391,18 @@ def max_pool_forward(
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> None: ...
+def conv_reads_pooled(
+    input: _Floats, weight: _Floats, padding: tuple[int, ...], pool_size: tuple[int, ...]
+) -> bool: ...
+def conv_pooled_backward_weight(
+    grad_output: _Floats,
+    indices: NDArray[np.uint8],
+    input: _Floats,
+    grad_weight: _Floats,
+    grad_bias: _Floats | None,
+    padding: tuple[int, ...],
+    pool_size: tuple[int, ...],
+) -> None: ...
 def relu_max_pool_forward(
     input: _Images,
     output: _Images,

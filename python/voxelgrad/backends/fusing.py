@@ -2,7 +2,8 @@
 
 While a step is recorded every call runs as ever, so that whoever looks at an array finds its
 numbers. What the plan gets may be less: a relu is left to the layer before it or to the max-pool
-behind it, whose own gradient then is the gradient of both.
+behind it, whose own gradient then is the gradient of both; and a first convolution takes its weight
+gradient from the pool behind it, without what lies between them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class FusingRecorder(Recorder):
         if name == "max_pool_forward" and self._pools_relu(*values):
             return -1
         if name == "activation_backward" and self._is_done(*values):
+            return -1
+        if name == "conv_backward_weight" and self._reads_pool(*values):
             return -1
         relu = name == "activation_forward" and values[0] == "relu"
         layer = self._writer(values[1]) if relu else None
@@ -100,6 +103,29 @@ class FusingRecorder(Recorder):
         return any(
             indices() is pool.values[1] and output() is saved for indices, output in self._rectified
         )
+
+    def _reads_pool(
+        self, grad: Array, input: Array, grad_weight: Array, grad_bias: Array | None, *settings: Any
+    ) -> bool:
+        """Let a weight gradient read that of the max-pool behind its convolution, if it can."""
+        pool = self._writer(grad)
+        if pool is None or pool.name != "max_pool_backward":
+            return False
+        grad_pooled, indices, _, size, pool_stride, margin = pool.values
+        stride, padding, dilation, groups = settings
+        plain = groups == 1 and set(stride) == set(dilation) == {1}
+        if not plain or indices.dtype != np.uint8 or grad.dtype != np.float32:
+            return False
+        if tuple(pool_stride) != tuple(size) or any(margin):
+            return False
+        if not _cpu.conv_reads_pooled(input, grad_weight, padding, size):
+            return False
+        self._record_read((input, grad_weight, grad_bias))
+        results = grad_weight, grad_bias
+        super().call(
+            "conv_pooled_backward_weight", grad_pooled, indices, input, *results, padding, size
+        )
+        return True
 
 
 class _Waiting:
