@@ -44,7 +44,7 @@ def test_tiles_stay_within_the_rounding_bound(case: OpCase, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", VECTOR)
-@pytest.mark.parametrize("algorithm", FORMS)
+@pytest.mark.parametrize("algorithm", [*FORMS, "thin"])
 @pytest.mark.parametrize("case", WINOGRAD_CASES, ids=lambda case: case.name)
 def test_winograd_stays_within_the_rounding_bound(case: OpCase, algorithm: str, isa: str) -> None:
     problem = problem_of(case)

@@ -71,7 +71,7 @@ def _algorithms(case: OpCase) -> list[str]:
 
 
 def _bf16_algorithms(case: OpCase) -> list[str]:
-    return ["", "tile", "widened", *(FORMS if accepts(case) else [])]
+    return ["", "tile", "widened", *([*FORMS, "thin"] if accepts(case) else [])]
 
 
 @st.composite

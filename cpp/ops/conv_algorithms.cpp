@@ -15,8 +15,8 @@ struct List;
 template <>
 struct List<float> {
     static constexpr const ConvAlgorithm* algorithms[] = {
-        &conv_depthwise, &conv_head, &conv_winograd, &conv_winograd4, &conv_winograd5,
-        &conv_winograd6, &conv_thin, &conv_direct,   &conv_naive};
+        &conv_depthwise, &conv_head,      &conv_thin,   &conv_winograd, &conv_winograd4,
+        &conv_winograd5, &conv_winograd6, &conv_direct, &conv_naive};
 };
 
 template <>

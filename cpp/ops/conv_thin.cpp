@@ -1,5 +1,5 @@
 // Convolutions of a few channels, the first ones of a network, whose weight gradient is summed in
-// the frequencies of F(3x3, 2x2); forward and backward data are direct.
+// the frequencies of F(3x3, 2x2); forward and backward data are Winograd's or direct.
 //
 // A unit is a pair of target rows. Units are dealt to chunks that the geometry alone decides; each
 // chunk sums into frequencies of its own, and these are added in the order of the chunks. Depth is
@@ -15,6 +15,7 @@
 #include "core/pool.hpp"
 #include "core/split.hpp"
 #include "kernels/cast.hpp"
+#include "kernels/conv_direct.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_pass.hpp"
 #include "ops/conv_winograd.hpp"
@@ -22,7 +23,7 @@
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t most_channels = 8, fewest_targets = 12;
+constexpr std::int64_t most_channels = 7, fewest_targets = 12;
 constexpr std::int64_t sum_grain = 1 << 14;
 constexpr int side = winograd_kernel;
 
@@ -253,22 +254,28 @@ void weight_gradient(const ConvGeometry& g, const T* fine, const T* coarse, floa
     transform_back(plan, sums.data(), grad_weight);
 }
 
-// Everything but the weight gradient.
+// The algorithm of the other passes. Winograd's transforms cost the same for any few channels, and
+// the products that they save are more with taps in depth.
 template <class T>
-constexpr const ConvAlgorithmFor<T>& other_passes = conv_direct;
-template <>
-constexpr const ConvAlgorithmFor<bf16>& other_passes<bf16> = conv_widened;
+const ConvAlgorithmFor<T>& others(const ConvGeometry& g) {
+    const std::int64_t fewest = g.kernel[0] == winograd_depth_taps ? 3 : 6;
+    const bool saves = g.fine_channels >= fewest && g.coarse_channels >= strip_block;
+    if constexpr (std::is_same_v<T, bf16>)
+        return saves ? conv_winograd_bf16 : conv_widened;
+    else
+        return saves ? conv_winograd : conv_direct;
+}
 
 template <class T>
 void coarse_from_fine(const ConvGeometry& g, const T* fine, const float* weight,
                       const ConvEpilogue& epilogue, T* coarse) {
-    other_passes<T>.coarse_from_fine(g, fine, weight, epilogue, coarse);
+    others<T>(g).coarse_from_fine(g, fine, weight, epilogue, coarse);
 }
 
 template <class T>
 void fine_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
                       const ConvEpilogue& epilogue, T* fine) {
-    other_passes<T>.fine_from_coarse(g, coarse, weight, epilogue, fine);
+    others<T>(g).fine_from_coarse(g, coarse, weight, epilogue, fine);
 }
 
 // Without multiply-adds that broadcast what they read, broadcasts take as long as the products; AMX

@@ -21,7 +21,7 @@
 namespace voxelgrad {
 namespace {
 
-constexpr std::int64_t fewest_channels = 16, fewest_pixels = 4;
+constexpr std::int64_t fewest_channels = 8, fewest_pixels = 4;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
 constexpr std::int64_t fewest_tiles = 28, most_tiles = 112;  // of a block
 constexpr std::int64_t most_slices = 8;
