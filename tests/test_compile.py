@@ -236,7 +236,7 @@ def test_a_plan_holds_no_more_memory_than_is_in_use_at_the_peak_of_an_eager_step
     for _ in range(2):
         step(image, label)
     (record,) = step._records.values()
-    assert peak / 2 < record.recorder.plan.bytes <= peak
+    assert peak / 3 < record.recorder.plan.bytes <= peak  # workspaces may be half of the peak
 
 
 def test_gradients_of_the_first_run_that_somebody_keeps_stay_as_they_are() -> None:
