@@ -26,6 +26,8 @@ constexpr std::int64_t fewest_units = 8, enough_units = 16;
 constexpr std::int64_t fewest_tiles = 28, most_tiles = 112;  // of a block
 constexpr std::int64_t most_slices = 8;
 constexpr std::int64_t group_tiles = 56;  // of groups of slices that are multiplied at a time
+// Panels of a block whose sources are transformed in depth once.
+constexpr std::int64_t panels_of_block = 2;
 constexpr std::int64_t cached_source = 400 * 1024;       // floats of a block's frequencies
 constexpr std::int64_t phase_budget = 16 * 1024 * 1024;  // floats of all frequencies in phases
 constexpr std::int64_t phase_cost = 4;  // of a frequency, in numbers of the weight that are read
@@ -39,6 +41,18 @@ struct Plan {
     const WinogradWeight& weight;
     const float* bias;   // by panels
     std::int64_t width;  // of a panel
+};
+
+// Panels of target channels, and the products of a block's tiles for the first: floats from those
+// of one frequency and of one panel to the next.
+struct Panels {
+    std::int64_t begin, end;
+    float* products;
+    std::int64_t frequency_stride, panel_stride;
+
+    float* at(std::int64_t panel, int frequency) const {
+        return products + (panel - begin) * panel_stride + frequency * frequency_stride;
+    }
 };
 
 // The products of one depth part for one frequency and panel, but for its tiles.
@@ -67,10 +81,27 @@ void multiply_taps(const Plan<T>& plan, const TileBlock& block, const WinogradFr
     winograd_product_kernels().product(product);
 }
 
-// The same for groups of slices, some at a time.
+// The products of groups of slices that were transformed into parts, and their slices.
+template <class T>
+void multiply_parts(const Plan<T>& plan, WinogradProduct product, const float* source,
+                    std::int64_t source_part, std::int64_t groups, float* sums,
+                    std::int64_t sums_part, float* slices) {
+    const std::int64_t next_part = product.channels * plan.width;
+    for (std::int64_t k = 0; k < plan.tiles.depth_parts(); ++k) {
+        product.source = source + k * source_part;
+        product.target = sums + k * sums_part;
+        winograd_product_kernels().product(product);
+        product.weight += next_part;
+    }
+    winograd_depth_kernels()
+        .of(plan.tiles.form.group)
+        .output(sums, sums_part, product.tiles / groups * plan.width, groups, slices);
+}
+
+// The products of one frequency for groups of slices, some at a time.
 template <class T>
 void multiply_groups(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
-                     int frequency, std::int64_t panel, float* products) {
+                     int frequency, const Panels& panels) {
     const std::int64_t blocks = divide_up(plan.pass.source.channels, strip_block);
     const std::int64_t slice = block.tiles * strip_block, result = block.tiles * plan.width;
     const std::int64_t step =
@@ -81,34 +112,28 @@ void multiply_groups(const Plan<T>& plan, const TileBlock& block, const Winograd
     const std::int64_t part = step * slice * blocks;
     Workspace<float> memory(parts * step * (slice * blocks + result));
     float* const sums = memory.data() + parts * part;
-    WinogradProduct product = product_of(plan, frequency, panel);
-    const std::int64_t next_part = plan.pass.source.channels * plan.width;
     for (std::int64_t first = 0; first < block.groups; first += step) {
         const std::int64_t groups = std::min(step, block.groups - first);
         const float* slices = source.data + frequency * source.stride + form.group * first * slice;
         for (std::int64_t b = 0; b < blocks; ++b)
             transforms.input(slices + b * source.block_stride, slice, groups,
                              memory.data() + b * groups * slice, part);
-        product.block_stride = groups * slice;
-        product.tiles = groups * block.tiles;
-        for (std::int64_t k = 0; k < parts; ++k) {
-            product.source = memory.data() + k * part;
-            product.weight = plan.weight.at(panel, frequency) + k * next_part;
-            product.target = sums + k * step * result;
-            winograd_product_kernels().product(product);
+        for (std::int64_t panel = panels.begin; panel < panels.end; ++panel) {
+            WinogradProduct product = product_of(plan, frequency, panel);
+            product.block_stride = groups * slice;
+            product.tiles = groups * block.tiles;
+            multiply_parts(plan, product, memory.data(), part, groups, sums, step * result,
+                           panels.at(panel, frequency) + form.group * first * result);
         }
-        transforms.output(sums, step * result, result, groups,
-                          products + form.group * first * result);
     }
 }
 
 template <class T>
 void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
-              int frequency, std::int64_t panel, float* products) {
-    if (plan.tiles.form.deep())
-        multiply_groups(plan, block, source, frequency, panel, products);
-    else
-        multiply_taps(plan, block, source, frequency, panel, products);
+              int frequency, const Panels& panels) {
+    if (plan.tiles.form.deep()) return multiply_groups(plan, block, source, frequency, panels);
+    for (std::int64_t panel = panels.begin; panel < panels.end; ++panel)
+        multiply_taps(plan, block, source, frequency, panel, panels.at(panel, frequency));
 }
 
 // Transforms the products of target tiles [first, first + count) of a block back into pixels of one
@@ -167,14 +192,18 @@ void run_block(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t stride = frequency_stride(block.padded_tiles() * plan.width);
     const WinogradForm form = plan.tiles.form;
     const std::int64_t source_size = frequencies_size(form, sources, channels);
-    Workspace<float> memory(std::max(source_size + form.frequencies() * stride, huge_block));
+    const std::int64_t panels = plan.weight.panels(), panel_stride = form.frequencies() * stride;
+    const std::int64_t together = form.deep() ? std::min(panels, panels_of_block) : 1;
+    Workspace<float> memory(std::max(source_size + together * panel_stride, huge_block));
     const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
     float* products = memory.data() + source_size;
     transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);
-    for (std::int64_t panel = 0; panel < plan.weight.panels(); ++panel) {
-        for (int f = 0; f < form.frequencies(); ++f)
-            multiply(plan, block, source, f, panel, products + f * stride);
-        transform_back(plan, block, products, stride, panel, 0, targets);
+    for (std::int64_t first = 0; first < panels; first += together) {
+        const Panels some{first, std::min(first + together, panels), products, stride,
+                          panel_stride};
+        for (int f = 0; f < form.frequencies(); ++f) multiply(plan, block, source, f, some);
+        for (std::int64_t panel = some.begin; panel < some.end; ++panel)
+            transform_back(plan, block, some.at(panel, 0), stride, panel, 0, targets);
     }
 }
 
@@ -185,24 +214,24 @@ void run_phases(const Plan<T>& plan, const TileBlock& block) {
     const std::int64_t sources = block.source_tiles(), targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(block.padded_tiles() * plan.width);
     const WinogradForm form = plan.tiles.form;
+    const std::int64_t together = form.deep() ? panels : 1, parts = panels / together;
     Workspace<float> source_memory(frequencies_size(form, sources, channels));
-    Workspace<float> products(panels * form.frequencies() * stride);
+    Workspace<float> memory(panels * form.frequencies() * stride);
+    const Panels all{0, panels, memory.data(), stride, form.frequencies() * stride};
     WinogradFrequencies source = frequencies_at(source_memory.data(), sources, channels);
     source.past_cache = true;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_source(plan.pass, plan.phase, plan.tiles, block, begin, end, source);
     });
-    parallel_for(form.frequencies() * panels, [&](std::int64_t task) {
-        const std::int64_t f = task / panels, panel = task % panels;
-        multiply(plan, block, source, static_cast<int>(f), panel,
-                 products.data() + (panel * form.frequencies() + f) * stride);
+    parallel_for(form.frequencies() * parts, [&](std::int64_t task) {
+        const std::int64_t first = task % parts * together;
+        const Panels some{first, first + together, all.at(first, 0), stride, all.panel_stride};
+        multiply(plan, block, source, static_cast<int>(task / parts), some);
     });
     parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t panel = 0; panel < panels; ++panel)
-            transform_back(
-                plan, block,
-                products.data() + panel * form.frequencies() * stride + begin * plan.width, stride,
-                panel, begin, end - begin);
+            transform_back(plan, block, all.at(panel, 0) + begin * plan.width, stride, panel, begin,
+                           end - begin);
     });
 }
 

@@ -189,10 +189,13 @@ void run_phases(const Plan<T>& plan, const TileBlock& block, bool add, float* su
     parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
         transform_gradient(target, plan.coarse, tiles, block, begin, end, coarse);
     });
-    parallel_for(tiles.form.frequencies() * plan.right_panels, [&](std::int64_t task) {
-        const std::int64_t panel = task % plan.right_panels;
-        add_block(plan, block, fine, coarse, static_cast<int>(task / plan.right_panels), panel,
-                  panel + 1, add, sums);
+    // What is transformed in depth is transformed once for all panels.
+    const std::int64_t panels = tiles.form.deep() ? plan.right_panels : 1;
+    const std::int64_t parts = plan.right_panels / panels;
+    parallel_for(tiles.form.frequencies() * parts, [&](std::int64_t task) {
+        const std::int64_t first = task % parts * panels;
+        add_block(plan, block, fine, coarse, static_cast<int>(task / parts), first, first + panels,
+                  add, sums);
     });
 }
 
