@@ -87,6 +87,18 @@ def test_where_a_result_lies_does_not_change_a_bit(
     np.testing.assert_array_equal(aligned, shifted)
 
 
+def test_channels_do_not_depend_on_those_that_are_computed_with_them() -> None:
+    """Slices are transformed in depth once for two panels of target channels; here are three."""
+    images, weight = normal(1, 12, 60, 60, 16), normal(70, 3, 3, 3, 16)
+    together = np.empty((1, 12, 60, 60, 70), np.float32)
+    one = (1, 1, 1)
+    cpu.conv_forward(images, weight, None, together, one, one, one, 1, 1.0)
+    for some in (slice(0, 16), slice(16, 48), slice(64, 70)):
+        alone = np.empty_like(together[..., some])
+        cpu.conv_forward(images, weight[some], None, alone, one, one, one, 1, 1.0)
+        np.testing.assert_array_equal(together[..., some], alone)
+
+
 @pytest.mark.parametrize("image", [0, IMAGES // 2, IMAGES - 1])
 def test_every_image_reaches_the_weight_gradient(image: int) -> None:
     """One pixel of one tile: all other products are zero, so the sums are the same bit for bit."""
