@@ -44,9 +44,14 @@ struct Plan {
     std::int64_t block_size() const { return tile_rows * row_stride; }
     std::int64_t turned_size() const { return blocks * block_size(); }          // of a box
     std::int64_t packed_size() const { return box_steps() * 2 * packed_tile; }  // of box and panel
-    std::int64_t gradient_size() const {
-        return panels * blocks * static_cast<std::int64_t>(steps.size()) * block_sums;
+    std::int64_t sums_size() const {  // of panel and block
+        return static_cast<std::int64_t>(steps.size()) * block_sums;
     }
+    std::int64_t sums_at(std::int64_t panel, std::int64_t block) const {
+        return (panel * blocks + block) * sums_size();
+    }
+    std::int64_t gradient_size() const { return sums_at(panels, 0); }
+    bool at_once() const { return chunks == 1 && batch == units; }  // all boxes are prepared
 };
 
 // An odd number of cache lines, so that the rows of a tile fall on different cache sets; longer
@@ -121,19 +126,22 @@ class PixelQueue {
     Workspace<bf16> pixels_;
 };
 
-// The images whose channels are turned, and the first one of the group.
-struct FineSide {
-    ImagePieces<const bf16> pieces;
-    std::int64_t first;
+// What is read and written for one group of channels.
+struct Group {
+    std::int64_t number;
+    ImagePieces<const bf16> fine;
+    const bf16* coarse;  // the first channel of the group
+    float* grad_weight;  // of all groups
 };
 
 // Turns one block of fine channels of a box: [32 channels][pixels of the strip]. With few channels
 // the 32 rows are the channels of a window of neighbouring pixels.
-void turn_block(const Plan& plan, const FineSide& fine, const StripBox& box, std::int64_t block,
+void turn_block(const Plan& plan, const Group& group, const StripBox& box, std::int64_t block,
                 bf16* turned) {
     const ConvGeometry& g = plan.g;
     const TileStrip& strip = plan.strip;
-    const TileSource source{fine.pieces, g.fine, box.image, fine.first, g.fine_channels};
+    const TileSource source{group.fine, g.fine, box.image, group.number * g.fine_channels,
+                            g.fine_channels};
     std::int64_t origin[conv_axes];
     for (int a = 0; a < conv_axes; ++a)
         origin[a] = plan.phase.unit[a] * box.first[a] + plan.phase.low[a];
@@ -153,7 +161,7 @@ void turn_block(const Plan& plan, const FineSide& fine, const StripBox& box, std
 }
 
 // Packs one panel of coarse channels of a box, zeros where the strip has columns of padding.
-void pack_panel(const Plan& plan, const bf16* coarse, const StripBox& box, std::int64_t panel,
+void pack_panel(const Plan& plan, const Group& group, const StripBox& box, std::int64_t panel,
                 bf16* packed) {
     const ConvGeometry& g = plan.g;
     const std::int64_t all = g.groups * g.coarse_channels, first = panel * tile_columns;
@@ -177,7 +185,7 @@ void pack_panel(const Plan& plan, const bf16* coarse, const StripBox& box, std::
             const std::int64_t position = d * plan.slice() + r * plan.strip.columns;
             const std::int64_t row = (first_slice + d) * g.coarse[1] + box.first[1] + r;
             queue.push_zeros(position - pushed, pack);
-            kernels.copy(coarse + (row * g.coarse[2] + box.first[2]) * all + first, all,
+            kernels.copy(group.coarse + (row * g.coarse[2] + box.first[2]) * all + first, all,
                          queue.room(), tile_columns, box.count[2], channels);
             queue.push(box.count[2], pack);
             pushed = position + box.count[2];
@@ -219,9 +227,41 @@ void add_products(const Plan& plan, const Batch& batch, std::int64_t panel, std:
     }
 }
 
-// Adds the boxes [begin, end) to a partial gradient, or writes their sums.
-void add_boxes(const Plan& plan, const FineSide& fine, const bf16* coarse, std::int64_t begin,
-               std::int64_t end, bool add, float* gradient) {
+// [fine channel][32 coarse channels] -> the weight, neighbours in memory one after the other.
+void write_tap(const ConvGeometry& g, const float* sums, std::int64_t columns,
+               std::int64_t channels, float* weight) {
+    const std::int64_t stride = g.taps() * (g.transposed ? g.coarse_channels : g.fine_channels);
+    if (g.transposed) {
+        for (std::int64_t c = 0; c < channels; ++c)
+            std::copy_n(sums + c * tile_columns, columns, weight + c * stride);
+        return;
+    }
+    transpose_kernels<float>().matrix(sums, tile_columns, weight, stride, columns, channels, false);
+}
+
+// Adds the partial gradients of one (panel, block), whose first is `sums`, and puts them in weight
+// order.
+void combine(const Plan& plan, const Group& group, std::int64_t panel, std::int64_t block,
+             float* sums) {
+    const ConvGeometry& g = plan.g;
+    const std::int64_t k0 = panel * tile_columns, c0 = block * tile_depth;
+    const std::int64_t columns = std::min<std::int64_t>(tile_columns, g.coarse_channels - k0);
+    const std::int64_t channels = std::min<std::int64_t>(tile_depth, g.fine_channels - c0);
+    for (const TileStep& step : plan.steps) {
+        for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
+            for (std::int64_t i = 0; i < block_sums; ++i)
+                sums[i] += sums[chunk * plan.gradient_size() + i];
+        for (const TileStep::Tap& tap : step.taps)
+            write_tap(g, sums + tap.slot * plan.strip.width * tile_columns, columns, channels,
+                      group.grad_weight + g.weight_index(group.number, k0, c0, tap.number));
+        sums += block_sums;
+    }
+}
+
+// Adds the boxes [begin, end) to a partial gradient, or writes their sums; where they are all that
+// there are, straight to the weight.
+void add_boxes(const Plan& plan, const Group& group, std::int64_t begin, std::int64_t end, bool add,
+               float* gradient) {
     const std::int64_t boxes = end - begin;
     Workspace<bf16> turned(plan.batch * plan.turned_size());
     Workspace<bf16> packed(plan.panels * plan.batch * plan.packed_size());
@@ -236,64 +276,31 @@ void add_boxes(const Plan& plan, const FineSide& fine, const bf16* coarse, std::
         const std::int64_t b = at / parts, part = at % parts, panel = part - plan.blocks;
         const StripBox box = box_at(plan.strip.box, plan.phase, begin + b);
         if (part < plan.blocks)
-            return turn_block(plan, fine, box, part,
+            return turn_block(plan, group, box, part,
                               turned.data() + b * plan.turned_size() + part * plan.block_size());
         const int halves = plan.g.coarse_channels - panel * tile_columns > tile_half ? 2 : 1;
-        pack_panel(plan, coarse, box, panel,
+        pack_panel(plan, group, box, panel,
                    packed.data() + panel * plan.batch * plan.packed_size() +
                        b * plan.box_steps() * halves * packed_tile);
     });
     const Batch batch{boxes, turned.data(), packed.data(), step_offset.data()};
-    const std::int64_t size = static_cast<std::int64_t>(plan.steps.size()) * block_sums;
     // All panels of a block: its turned rows are the larger side and stay in the L2 cache.
     parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
         const std::int64_t block = at / plan.panels, panel = at % plan.panels;
+        Workspace<float> own(plan.at_once() ? plan.sums_size() : 0);
+        float* const sums = plan.at_once() ? own.data() : gradient + plan.sums_at(panel, block);
         tile_bf16_product_kernels().begin();
-        add_products(plan, batch, panel, block, add,
-                     gradient + (panel * plan.blocks + block) * size);
+        add_products(plan, batch, panel, block, add, sums);
         tile_bf16_product_kernels().end();
+        if (plan.at_once()) combine(plan, group, panel, block, sums);
     });
 }
 
-void sum_chunk(const Plan& plan, const FineSide& fine, const bf16* coarse, std::int64_t chunk,
-               float* gradient) {
+void sum_chunk(const Plan& plan, const Group& group, std::int64_t chunk, float* gradient) {
     const std::int64_t first = chunk * plan.units / plan.chunks;
     const std::int64_t last = (chunk + 1) * plan.units / plan.chunks;
     for (std::int64_t begin = first; begin < last; begin += plan.batch)
-        add_boxes(plan, fine, coarse, begin, std::min(begin + plan.batch, last), begin > first,
-                  gradient);
-}
-
-// [fine channel][32 coarse channels] -> the weight, neighbours in memory one after the other.
-void write_tap(const ConvGeometry& g, const float* sums, std::int64_t columns,
-               std::int64_t channels, float* weight) {
-    const std::int64_t stride = g.taps() * (g.transposed ? g.coarse_channels : g.fine_channels);
-    if (g.transposed) {
-        for (std::int64_t c = 0; c < channels; ++c)
-            std::copy_n(sums + c * tile_columns, columns, weight + c * stride);
-        return;
-    }
-    transpose_kernels<float>().matrix(sums, tile_columns, weight, stride, columns, channels, false);
-}
-
-// Adds the partial gradients of one (panel, block) to the first, which goes to its places in the
-// weight.
-void combine(const Plan& plan, std::int64_t group, std::int64_t at, float* partial,
-             float* grad_weight) {
-    const ConvGeometry& g = plan.g;
-    const std::int64_t k0 = at / plan.blocks * tile_columns, c0 = at % plan.blocks * tile_depth;
-    const std::int64_t columns = std::min<std::int64_t>(tile_columns, g.coarse_channels - k0);
-    const std::int64_t channels = std::min<std::int64_t>(tile_depth, g.fine_channels - c0);
-    float* sums = partial + at * static_cast<std::int64_t>(plan.steps.size()) * block_sums;
-    for (const TileStep& step : plan.steps) {
-        for (std::int64_t chunk = 1; chunk < plan.chunks; ++chunk)
-            for (std::int64_t i = 0; i < block_sums; ++i)
-                sums[i] += sums[chunk * plan.gradient_size() + i];
-        for (const TileStep::Tap& tap : step.taps)
-            write_tap(g, sums + tap.slot * plan.strip.width * tile_columns, columns, channels,
-                      grad_weight + g.weight_index(group, k0, c0, tap.number));
-        sums += block_sums;
-    }
+        add_boxes(plan, group, begin, std::min(begin + plan.batch, last), begin > first, gradient);
 }
 
 }  // namespace
@@ -308,14 +315,16 @@ void conv_tile_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<cons
                                          const bf16* coarse, float* grad_weight) {
     const Plan plan = make_plan(g);
     if (plan.units == 0) return void(std::fill_n(grad_weight, g.weight_size(), 0.0f));
-    Workspace<float> partial(plan.chunks * plan.gradient_size());
-    for (std::int64_t group = 0; group < g.groups; ++group) {
+    Workspace<float> partial(plan.at_once() ? 0 : plan.chunks * plan.gradient_size());
+    for (std::int64_t number = 0; number < g.groups; ++number) {
+        const Group group{number, fine, coarse + number * g.coarse_channels, grad_weight};
         parallel_for(plan.chunks, [&](std::int64_t chunk) {
-            sum_chunk(plan, {fine, group * g.fine_channels}, coarse + group * g.coarse_channels,
-                      chunk, partial.data() + chunk * plan.gradient_size());
+            sum_chunk(plan, group, chunk, partial.data() + chunk * plan.gradient_size());
         });
+        if (plan.at_once()) continue;
         parallel_for(plan.panels * plan.blocks, [&](std::int64_t at) {
-            combine(plan, group, at, partial.data(), grad_weight);
+            const std::int64_t panel = at / plan.blocks, block = at % plan.blocks;
+            combine(plan, group, panel, block, partial.data() + plan.sums_at(panel, block));
         });
     }
 }
