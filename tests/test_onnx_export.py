@@ -106,7 +106,7 @@ def test_exported_models_compute_the_same_everywhere(name: str, opset: int, tmp_
         expected = model(vg.Tensor(x)).numpy()
         again = interop.load(path)(x).numpy()
     np.testing.assert_allclose(run_onnxruntime(path, x), expected, rtol=TOLERANCE, atol=TOLERANCE)
-    np.testing.assert_allclose(again, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ("UNet 2D", "UNet 3D", "CNN"))
