@@ -2,10 +2,10 @@
 // for the six or twelve of three taps in depth. The points of F(2, 3) are 0, +-1 and infinity;
 // those of F(4, 3) are kernels/winograd.hpp's.
 //
-// A group is as many slices of the target as are transformed together, its parts are what they or
-// the slices that they read become. Slices and parts hold `size` floats, a multiple of 16; slices
-// follow each other, and so do those of one group those of the one before. The parts of a group lie
-// `stride` floats apart, each after that of the group before.
+// A group is the slices of the target that are transformed together; its parts are what they, or
+// the slices that they read, become. Each slice and each part holds `size` floats, a multiple
+// of 16. Slices follow each other; the parts of a group lie `stride` floats apart, each after that
+// of the group before.
 #pragma once
 
 #include <cstdint>
