@@ -9,6 +9,7 @@ import pytest
 
 import voxelgrad as vg
 from instruction_sets import ALL, forced
+from test_compile import eager_step
 from voxelgrad import nn, ops
 from voxelgrad.backends import cpu, recording, reference
 
@@ -110,6 +111,24 @@ def window_of_many_places(net: Branches, x: vg.Tensor) -> vg.Tensor:
     return ops.max_pool2d(ops.relu(net.conv(x)), 16, 2, 8 - 1)
 
 
+def trained(
+    build: Callable[[], nn.Module], batches: list[tuple[np.ndarray, np.ndarray]], compiled: bool
+) -> list[float | bytes | None]:
+    """Return the loss and the gradients' bits of a step with each batch; None: no gradient."""
+    vg.manual_seed(0)
+    net, results = build(), []
+    update = vg.optim.SGD(net.parameters(), 0.1)
+    step = vg.compile(net, ops.cross_entropy)
+    for batch in batches:
+        loss = step(*batch) if compiled else eager_step(net, ops.cross_entropy, *batch)
+        results.append(loss)
+        results += [
+            p.grad if p.grad is None else p.grad.numpy().tobytes() for p in net.parameters()
+        ]
+        update.step()
+    return results
+
+
 @pytest.mark.parametrize(
     "join",
     [
@@ -124,27 +143,12 @@ def window_of_many_places(net: Branches, x: vg.Tensor) -> vg.Tensor:
 )
 def test_whoever_else_reads_a_result_finds_it(join: Callable[..., vg.Tensor]) -> None:
     rng = np.random.default_rng(1)
-    results = []
     batches = [
         (rng.standard_normal((5, 8, 8, 3), np.float32), rng.integers(0, 3, 5)) for _ in "abc"
     ]
-    for compiled in (False, True):
-        vg.manual_seed(0)
-        net = Branches(join)
-        update = vg.optim.SGD(net.parameters(), 0.1)
-        step = vg.compile(net, ops.cross_entropy)
-        for image, label in batches:
-            if compiled:
-                results.append(step(image, label))
-            else:
-                net.zero_grad()
-                loss = ops.cross_entropy(net(vg.Tensor(image)), label)
-                loss.backward()
-                results.append(loss.item())
-            results += [p.grad.numpy().tobytes() for p in net.parameters() if p.grad is not None]
-            update.step()
-    half = len(results) // 2
-    assert results[:half] == results[half:]
+    assert trained(lambda: Branches(join), batches, False) == trained(
+        lambda: Branches(join), batches, True
+    )
 
 
 def test_relus_take_no_calls_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,28 +215,18 @@ def test_a_pool_that_is_not_read_is_refused() -> None:
     "pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2), nn.MaxPool2d((1, 2))], ids=str
 )
 def test_small_images_train_alike(pool: nn.Module, padding: int) -> None:
-    rng, results = np.random.default_rng(2), []
+    rng = np.random.default_rng(2)
     batches = [
         (rng.standard_normal((9, 22, 22, 1), np.float32), rng.integers(0, 4, 9)) for _ in "abc"
     ]
-    for compiled in (False, True):
-        vg.manual_seed(0)
+
+    def build() -> nn.Module:
         first, second = nn.Conv2d(1, 3, 5, padding=padding), nn.Conv2d(3, 4, 5)
-        net = nn.Sequential(first, nn.ReLU(), pool, second, nn.MaxPool2d(2), nn.GlobalAvgPool())
-        update = vg.optim.SGD(net.parameters(), 0.1)
-        step = vg.compile(net, ops.cross_entropy)
-        for image, label in batches:
-            if compiled:
-                results.append(step(image, label))
-            else:
-                net.zero_grad()
-                loss = ops.cross_entropy(net(vg.Tensor(image)), label)
-                loss.backward()
-                results.append(loss.item())
-            results += [parameter.grad.numpy().tobytes() for parameter in net.parameters()]
-            update.step()
-    half = len(results) // 2
-    assert results[:half] == results[half:]
+        return nn.Sequential(first, nn.ReLU(), pool, second, nn.MaxPool2d(2), nn.GlobalAvgPool())
+
+    eager = trained(build, batches, False)
+    assert None not in eager
+    assert eager == trained(build, batches, True)
 
 
 def test_the_first_layers_gradient_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
