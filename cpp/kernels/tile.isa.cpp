@@ -91,13 +91,13 @@ void multiply(const TileProduct& p) { p.halves == 2 ? multiply_block(p) : multip
 void begin() {}
 void end() { stream_fence(); }
 
-constexpr int most_rows = lanes == 16 ? 8 : 2;
 constexpr int half_vectors = tile_half / lanes;
 
 // Sums of products of pairs. The pair of a row is the same in all lanes.
 #if defined(__AVX512BF16__)
 struct Pairs {
     __m512bh both;
+    Pairs() = default;
     explicit Pairs(BitVec bits) : both((__m512bh)bits) {}
 };
 [[gnu::always_inline]] inline Vec add_products(Vec sum, const Pairs& row, const Pairs& column) {
@@ -106,6 +106,7 @@ struct Pairs {
 #else
 struct Pairs {
     Vec first, second;
+    Pairs() = default;
     explicit Pairs(BitVec bits) : first((Vec)(bits << 16)), second((Vec)(bits & 0xFFFF0000u)) {}
 };
 [[gnu::always_inline]] inline Vec add_products(Vec sum, const Pairs& row, const Pairs& column) {
@@ -125,34 +126,54 @@ struct Pairs {
     return BitVec{} + bits;
 }
 
-// `most_rows` rows from `first` on times one half of the columns.
-void multiply_rows(const TileProduct& p, int first, int half) {
-    Vec sums[most_rows][half_vectors];
-    float* const result = p.sums + first * tile_columns + half * tile_half;
-    for (int r = 0; r < most_rows; ++r)
-        for (int v = 0; v < half_vectors; ++v)
+// `rows` rows times `vectors` vectors of columns, from those that are first. Every pair of a row
+// that is spread to all lanes serves as many products as there are vectors: one for each would keep
+// the processor busier with reading than with multiplying.
+template <int rows, int vectors>
+void multiply_part(const TileProduct& p, int first_row, int first_vector) {
+    Vec sums[rows][vectors];
+    const bf16* columns[vectors];
+    float* const result = p.sums + first_row * tile_columns + first_vector * lanes;
+    for (int v = 0; v < vectors; ++v) {
+        const int half = (first_vector + v) / half_vectors;
+        columns[v] = p.columns + half * packed_tile + (first_vector + v) % half_vectors * 2 * lanes;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r)
+        for (int v = 0; v < vectors; ++v)
             sums[r][v] = p.add ? load(result + r * tile_columns + v * lanes) : Vec{};
     for (std::int64_t s = 0; s < p.steps; ++s) {
-        const bf16* const rows = p.rows + p.step_offset[s] + first * p.row_stride;
-        const bf16* const columns = p.columns + (s * p.halves + half) * packed_tile;
-        for (int pair = 0; pair < pairs; ++pair)
-            for (int v = 0; v < half_vectors; ++v) {
-                const Pairs column(load_pairs(columns + 2 * (pair * tile_half + v * lanes)));
-#pragma GCC unroll 8
-                for (int r = 0; r < most_rows; ++r) {
-                    const Pairs row(splat_pair(rows + r * p.row_stride + 2 * pair));
-                    sums[r][v] = add_products(sums[r][v], row, column);
-                }
+        const bf16* row = p.rows + p.step_offset[s] + first_row * p.row_stride;
+        for (int pair = 0; pair < pairs; ++pair, row += 2) {
+            const std::int64_t at = s * p.halves * packed_tile + pair * 2 * tile_half;
+            Pairs column[vectors];
+            for (int v = 0; v < vectors; ++v) column[v] = Pairs(load_pairs(columns[v] + at));
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; ++r) {
+                const Pairs both(splat_pair(row + r * p.row_stride));
+                for (int v = 0; v < vectors; ++v)
+                    sums[r][v] = add_products(sums[r][v], both, column[v]);
             }
+        }
     }
-    for (int r = 0; r < most_rows; ++r)
-        for (int v = 0; v < half_vectors; ++v)
-            store(result + r * tile_columns + v * lanes, sums[r][v]);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r)
+        for (int v = 0; v < vectors; ++v) store(result + r * tile_columns + v * lanes, sums[r][v]);
+}
+
+// All columns, part by part.
+template <int rows, int vectors>
+void multiply_parts(const TileProduct& p) {
+    for (int row = 0; row < tile_rows; row += rows)
+        for (int vector = 0; vector < p.halves * half_vectors; vector += vectors)
+            multiply_part<rows, vectors>(p, row, vector);
 }
 
 void multiply(const TileProduct& p) {
-    for (int first = 0; first < tile_rows; first += most_rows)
-        for (int half = 0; half < p.halves; ++half) multiply_rows(p, first, half);
+    if constexpr (lanes == 16)
+        p.halves == 2 ? multiply_parts<8, 2>(p) : multiply_parts<16, 1>(p);
+    else
+        multiply_parts<lanes == 8 ? 4 : 2, half_vectors>(p);
 }
 
 #endif
