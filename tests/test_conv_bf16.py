@@ -22,6 +22,8 @@ CASES = [
     conv_case("conv", (2, 5, 6, 7), (40, 33), (3, 3, 3), stride=2, padding=1),
     conv_case("conv", (1, 40, 37), (4, 20), (7, 7), stride=2, padding=3),
     conv_case("conv_transpose", (2, 9, 11), (34, 20), (2, 2), stride=2),
+    # A batch whose weight gradient is larger than its images: threads share the channels.
+    conv_case("conv_transpose", (8, 4, 3), (256, 128), (2, 2), stride=2),
 ]
 
 

@@ -22,10 +22,11 @@ struct TileProduct {
     std::int64_t row_stride;          // elements
     const std::int64_t* step_offset;  // elements
     std::int64_t steps;
-    const bf16* columns;  // packed
-    int halves;           // of the columns: 1 (the block has 16) or 2
-    float* sums;          // [32][32]
-    bool add;             // to what `sums` holds; otherwise it is overwritten
+    const bf16* columns;              // packed
+    int halves;                       // of the columns: 1 (the block has 16) or 2
+    float* sums;                      // [32][32]
+    bool add;                         // to what `sums` holds; otherwise it is overwritten
+    std::int64_t wanted = tile_rows;  // the first rows; the sums of others may be anything
 };
 
 struct TileKernels {
@@ -48,8 +49,9 @@ struct TileKernels {
     // 32 pixels of 32 channels, `stride` apart -> 32 channels, `row_stride` apart, of 32 pixels.
     void (*turn)(const bf16* pixels, std::int64_t stride, bf16* rows, std::int64_t row_stride);
     // Copies `count` pixels of `channels` values to pixels `width` apart, zero beyond the channels.
+    // ahead: the first of as many pixels as far apart that are copied soon, and asked for now.
     void (*copy)(const bf16* source, std::int64_t source_stride, bf16* pixels, std::int64_t width,
-                 std::int64_t count, int channels);
+                 std::int64_t count, int channels, const bf16* ahead);
     // output[p][c] = sums[p][c] + bias[c], times `slope` where negative, for `count` rows of
     // `sums`. stream: past the cache, whole cache lines (32 channels).
     void (*finish)(const float* sums, const float* bias, bf16* output, std::int64_t output_stride,

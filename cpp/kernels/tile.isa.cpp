@@ -161,10 +161,10 @@ void multiply_part(const TileProduct& p, int first_row, int first_vector) {
         for (int v = 0; v < vectors; ++v) store(result + r * tile_columns + v * lanes, sums[r][v]);
 }
 
-// All columns, part by part.
+// All columns, part by part, of the rows that are wanted.
 template <int rows, int vectors>
 void multiply_parts(const TileProduct& p) {
-    for (int row = 0; row < tile_rows; row += rows)
+    for (int row = 0; row < p.wanted; row += rows)
         for (int vector = 0; vector < p.halves * half_vectors; vector += vectors)
             multiply_part<rows, vectors>(p, row, vector);
 }
@@ -234,6 +234,32 @@ void pack_rows(const T* values, std::int64_t stride, int depth, int columns, bf1
     }
 }
 
+#if defined(__AVX512BW__)
+// The pairs of 16 channels, four of every eight from `first` on: `pairs_of(even, odd)` of the
+// pixels.
+template <class PairsOf>
+[[gnu::always_inline]] inline void turn_fours(const bf16* pixels, std::int64_t stride, bf16* rows,
+                                              std::int64_t row_stride, int first,
+                                              PairsOf pairs_of) {
+    Vec v[lanes];
+#pragma GCC unroll 16
+    for (int p = 0; p < pairs; ++p, pixels += 2 * stride)
+        v[p] = (Vec)pairs_of(_mm512_loadu_si512(pixels), _mm512_loadu_si512(pixels + stride));
+    transpose_square(v);
+#pragma GCC unroll 16
+    for (int i = 0; i < lanes; ++i)
+        std::memcpy(rows + (i / 4 * 8 + first + i % 4) * row_stride, &v[i], sizeof v[i]);
+}
+
+// Two 16-bit numbers of every four of a quarter of a vector are interleaved at a time; which
+// channels these are only decides which row they become.
+void turn(const bf16* pixels, std::int64_t stride, bf16* rows, std::int64_t row_stride) {
+    turn_fours(pixels, stride, rows, row_stride, 0,
+               [](__m512i even, __m512i odd) { return _mm512_unpacklo_epi16(even, odd); });
+    turn_fours(pixels, stride, rows, row_stride, 4,
+               [](__m512i even, __m512i odd) { return _mm512_unpackhi_epi16(even, odd); });
+}
+#else
 void turn(const bf16* pixels, std::int64_t stride, bf16* rows, std::int64_t row_stride) {
     alignas(64) bf16 tile[packed_tile];
     for (int c = 0; c < tile_depth; c += tile_half) {
@@ -241,18 +267,18 @@ void turn(const bf16* pixels, std::int64_t stride, bf16* rows, std::int64_t row_
         turn_pairs(tile, rows + c * row_stride, row_stride / 2);
     }
 }
-
-constexpr std::int64_t copied_soon = 32;  // pixels that the memory is asked for ahead
+#endif
 
 void copy(const bf16* source, std::int64_t source_stride, bf16* pixels, std::int64_t width,
-          std::int64_t count, int channels) {
+          std::int64_t count, int channels, const bf16* ahead) {
     if (channels == width && source_stride == width && width < tile_depth) {
         std::memcpy(pixels, source, static_cast<std::size_t>(count * width) * sizeof(bf16));
         return;
     }
-    for (std::int64_t i = 0; i < count; ++i, source += source_stride, pixels += width) {
+    for (std::int64_t i = 0; i < count;
+         ++i, source += source_stride, pixels += width, ahead += source_stride) {
         if (channels == tile_depth) {  // a constant size is no call
-            __builtin_prefetch(source + copied_soon * source_stride, 0, 2);
+            __builtin_prefetch(ahead, 0, 2);
             std::memcpy(pixels, source, tile_depth * sizeof(bf16));
             continue;
         }

@@ -90,6 +90,7 @@ void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, cons
     const std::int64_t positions = (count[1] - 1) * plan.strip.columns + count[2];
     for (std::int64_t d = 0; d < count[0]; ++d, target = target.at(slice, 0))
         for (std::int64_t position = 0; position < positions; position += tile_rows) {
+            product.wanted = std::min<std::int64_t>(positions - position, tile_rows);
             product.rows = strip + d * plan.strip.depth_stride() + position * plan.strip.width;
             tile_bf16_product_kernels().multiply(product);
             store_products(plan, phase, count, position, sums, plan.bias + at * tile_columns,

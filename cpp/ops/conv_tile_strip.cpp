@@ -28,22 +28,6 @@ void measure(TileStrip& strip, const GatherPhase& whole, std::int64_t channels) 
     strip.size = strip.blocks(channels) * strip.block_stride + beyond;
 }
 
-// One column phase of one row of one channel block.
-void fill_columns(const TileStrip& strip, const Rows<const bf16>& pixels, std::int64_t columns,
-                  std::int64_t first_column, int channels, bf16* data) {
-    const std::int64_t unit = strip.unit[2], left = columns - first_column;
-    const std::int64_t before = first_column < 0 ? divide_up(-first_column, unit) : 0;
-    const std::int64_t within = left <= 0 ? 0 : divide_up(left, unit);
-    const std::int64_t begin = std::min(before, strip.columns);
-    const std::int64_t end = std::clamp(within, begin, strip.columns);
-    std::fill_n(data, begin * strip.width, bf16{0});
-    if (end > begin)
-        tile_bf16_product_kernels().copy(pixels.at(first_column + begin * unit, 0).data,
-                                         unit * pixels.pitch, data + begin * strip.width,
-                                         strip.width, end - begin, channels);
-    std::fill_n(data + end * strip.width, (strip.columns - end) * strip.width, bf16{0});
-}
-
 // Where a phase of the depth has its slices, of which the first phases may have one more.
 struct DepthPhase {
     std::int64_t first, slices;
@@ -53,6 +37,56 @@ DepthPhase depth_phase(const TileStrip& strip, std::int64_t phase) {
     const std::int64_t whole = strip.extent[0] / strip.unit[0];
     const std::int64_t more = strip.extent[0] % strip.unit[0];
     return {phase * whole + std::min(phase, more), whole + (phase < more ? 1 : 0)};
+}
+
+// Where the pixels of a line come from.
+struct Line {
+    Rows<const bf16> pixels;    // the whole row of the image; no data: it lies in the padding
+    std::int64_t first_column;  // negative in the padding
+};
+
+Line find_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
+               std::int64_t line, std::int64_t start) {
+    const std::int64_t phases = strip.unit[1] * strip.unit[2], number = line / strip.rows;
+    std::int64_t depth = 0;  // the phase, then the slice
+    while (depth + 1 < strip.unit[0] && number >= depth_phase(strip, depth + 1).first * phases)
+        ++depth;
+    const DepthPhase at = depth_phase(strip, depth);
+    const std::int64_t slice = number - at.first * phases, phase = slice / at.slices;
+    const std::int64_t d = origin[0] + depth + slice % at.slices * strip.unit[0];
+    const std::int64_t h = origin[1] + line % strip.rows * strip.unit[1] + phase / strip.unit[2];
+    if (d < 0 || d >= source.extent[0] || h < 0 || h >= source.extent[1]) return {};
+    const Piece<const bf16>& piece = piece_with(source.pieces, source.first + start);
+    const std::int64_t row = (source.image * source.extent[0] + d) * source.extent[1] + h;
+    return {piece.rows.at(row * source.extent[2], source.first + start - piece.begin),
+            origin[2] + phase % strip.unit[2]};
+}
+
+// The line that is filled after this one: what it reads is asked for while this one is copied.
+Line line_after(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
+                std::int64_t line, std::int64_t start) {
+    if (line + 1 < strip.lines()) return find_line(strip, source, origin, line + 1, start);
+    if (start + tile_depth >= source.channels) return {};
+    return find_line(strip, source, origin, 0, start + tile_depth);
+}
+
+// One column phase of one row of one channel block.
+void fill_columns(const TileStrip& strip, const Line& line, const Line& next, std::int64_t columns,
+                  int channels, bf16* data) {
+    const std::int64_t unit = strip.unit[2], left = columns - line.first_column;
+    const std::int64_t before = line.first_column < 0 ? divide_up(-line.first_column, unit) : 0;
+    const std::int64_t within = left <= 0 ? 0 : divide_up(left, unit);
+    const std::int64_t begin = std::min(before, strip.columns);
+    const std::int64_t end = std::clamp(within, begin, strip.columns);
+    std::fill_n(data, begin * strip.width, bf16{0});
+    if (end > begin) {
+        const std::int64_t first = begin * unit;
+        tile_bf16_product_kernels().copy(line.pixels.at(line.first_column + first, 0).data,
+                                         unit * line.pixels.pitch, data + begin * strip.width,
+                                         strip.width, end - begin, channels,
+                                         next.pixels.at(next.first_column + first, 0).data);
+    }
+    std::fill_n(data + end * strip.width, (strip.columns - end) * strip.width, bf16{0});
 }
 
 struct PlacedTap {
@@ -104,22 +138,13 @@ TileStrip plan_tile_strip(const GatherPhase& whole, std::int64_t channels, std::
 
 void fill_tile_line(const TileStrip& strip, const TileSource& source, const std::int64_t* origin,
                     std::int64_t line, std::int64_t start, bf16* data) {
-    const std::int64_t phases = strip.unit[1] * strip.unit[2], number = line / strip.rows;
-    std::int64_t depth = 0;  // the phase, then the slice
-    while (depth + 1 < strip.unit[0] && number >= depth_phase(strip, depth + 1).first * phases)
-        ++depth;
-    const DepthPhase at = depth_phase(strip, depth);
-    const std::int64_t slice = number - at.first * phases, phase = slice / at.slices;
-    const std::int64_t d = origin[0] + depth + slice % at.slices * strip.unit[0];
-    const std::int64_t h = origin[1] + line % strip.rows * strip.unit[1] + phase / strip.unit[2];
-    if (d < 0 || d >= source.extent[0] || h < 0 || h >= source.extent[1])
+    const Line at = find_line(strip, source, origin, line, start);
+    if (at.pixels.data == nullptr)
         return void(std::fill_n(data, strip.columns * strip.width, bf16{0}));
-    const Piece<const bf16>& piece = piece_with(source.pieces, source.first + start);
-    const std::int64_t row = (source.image * source.extent[0] + d) * source.extent[1] + h;
-    const auto pixels = piece.rows.at(row * source.extent[2], source.first + start - piece.begin);
     const int channels =
         static_cast<int>(std::min<std::int64_t>(tile_depth, source.channels - start));
-    fill_columns(strip, pixels, source.extent[2], origin[2] + phase % strip.unit[2], channels,
+    const Line next = line_after(strip, source, origin, line, start);
+    fill_columns(strip, at, next.pixels.data == nullptr ? at : next, source.extent[2], channels,
                  data);
 }
 

@@ -10,6 +10,7 @@
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
+#include "core/streaming.hpp"
 #include "kernels/tile.hpp"
 #include "kernels/transpose.hpp"
 #include "ops/conv_strip.hpp"
@@ -83,10 +84,14 @@ Plan make_plan(const ConvGeometry& g) {
     plan.steps = tile_steps(plan.strip, plan.phase, plan.phase);
     plan.units *= boxes_of_image(plan.strip.box, plan.phase);
     plan_runs(plan);
+    const std::int64_t box = plan.turned_size() + plan.panels * plan.packed_size();
     const std::int64_t affordable = partial_budget / plan.gradient_size();
     const std::int64_t chunks = std::min({most_chunks, affordable, plan.units});
-    plan.chunks = chunks < fewest_chunks ? 1 : chunks;
-    const std::int64_t box = plan.turned_size() + plan.panels * plan.packed_size();
+    // Where all boxes are fewer bytes than the partial gradients would be, they stay in the cache.
+    const bool small =
+        plan.units * box <= std::min(batch_budget, 2 * chunks * plan.gradient_size());
+    const bool by_blocks = small && plan.panels * plan.blocks >= most_chunks;
+    plan.chunks = by_blocks || chunks < fewest_chunks ? 1 : chunks;
     plan.batch = plan.chunks > 1 ? 1 : std::clamp<std::int64_t>(batch_budget / box, 1, plan.units);
     return plan;
 }
@@ -185,8 +190,10 @@ void pack_panel(const Plan& plan, const Group& group, const StripBox& box, std::
             const std::int64_t position = d * plan.slice() + r * plan.strip.columns;
             const std::int64_t row = (first_slice + d) * g.coarse[1] + box.first[1] + r;
             queue.push_zeros(position - pushed, pack);
-            kernels.copy(group.coarse + (row * g.coarse[2] + box.first[2]) * all + first, all,
-                         queue.room(), tile_columns, box.count[2], channels);
+            const bf16* const pixels =
+                group.coarse + (row * g.coarse[2] + box.first[2]) * all + first;
+            kernels.copy(pixels, all, queue.room(), tile_columns, box.count[2], channels,
+                         pixels + g.coarse[2] * all);
             queue.push(box.count[2], pack);
             pushed = position + box.count[2];
         }
@@ -239,6 +246,23 @@ void write_tap(const ConvGeometry& g, const float* sums, std::int64_t columns,
     transpose_kernels<float>().matrix(sums, tile_columns, weight, stride, columns, channels, false);
 }
 
+// Asks for the part of the weight that `combine` writes.
+void ask_for_weight(const Plan& plan, const Group& group, std::int64_t panel, std::int64_t block) {
+    const ConvGeometry& g = plan.g;
+    const std::int64_t k0 = panel * tile_columns, c0 = block * tile_depth;
+    const std::int64_t columns = std::min<std::int64_t>(tile_columns, g.coarse_channels - k0);
+    const std::int64_t channels = std::min<std::int64_t>(tile_depth, g.fine_channels - c0);
+    const std::int64_t stride = g.taps() * (g.transposed ? g.coarse_channels : g.fine_channels);
+    const std::int64_t rows = g.transposed ? channels : columns;
+    const std::int64_t run = g.transposed ? columns : channels;
+    constexpr std::int64_t line = cache_line / static_cast<std::int64_t>(sizeof(float));
+    for (std::int64_t tap = 0; tap < g.taps(); ++tap) {
+        const float* weight = group.grad_weight + g.weight_index(group.number, k0, c0, tap);
+        for (std::int64_t row = 0; row < rows; ++row, weight += stride)
+            for (std::int64_t at = 0; at < run; at += line) __builtin_prefetch(weight + at, 1, 2);
+    }
+}
+
 // Adds the partial gradients of one (panel, block), whose first is `sums`, and puts them in weight
 // order.
 void combine(const Plan& plan, const Group& group, std::int64_t panel, std::int64_t block,
@@ -289,6 +313,7 @@ void add_boxes(const Plan& plan, const Group& group, std::int64_t begin, std::in
         const std::int64_t block = at / plan.panels, panel = at % plan.panels;
         Workspace<float> own(plan.at_once() ? plan.sums_size() : 0);
         float* const sums = plan.at_once() ? own.data() : gradient + plan.sums_at(panel, block);
+        if (plan.at_once()) ask_for_weight(plan, group, panel, block);
         tile_bf16_product_kernels().begin();
         add_products(plan, batch, panel, block, add, sums);
         tile_bf16_product_kernels().end();
