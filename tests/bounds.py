@@ -22,6 +22,7 @@ import numpy as np
 import loss_bounds
 import norm_bounds
 import winograd_bounds
+import winograd_strided
 from op_case import Arg, OpCase
 from op_runs import evaluate
 from rounding import Arrays, Bounds, U, gamma, softmax_parts
@@ -53,9 +54,12 @@ def monomial(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
 def convolution(case: OpCase, arrays: Arrays, grad: np.ndarray) -> Bounds:
     """A sum of products; where Winograd's algorithm may run, its error comes on top."""
     bounds = monomial(case, arrays, grad)
-    if not winograd_bounds.accepts(case):
+    if winograd_bounds.accepts(case):
+        winograd = winograd_bounds.winograd_bounds(case, arrays, grad)
+    elif winograd_strided.accepts(case):
+        winograd = winograd_strided.winograd_bounds(case, arrays, grad)
+    else:
         return bounds
-    winograd = winograd_bounds.winograd_bounds(case, arrays, grad)
     return [a + b for a, b in zip(bounds, winograd, strict=True)]
 
 

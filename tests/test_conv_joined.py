@@ -23,6 +23,7 @@ SHAPES = [
     joined_case((2, 12, 13), (32, 64, 5), 40, (3, 3), padding=1),
     joined_case((1, 8, 9), (64, 32), 32, (2, 2), stride=2),
     joined_case((1, 4, 12, 13), (32, 48, 9), 33, (3, 3, 3), padding=1),
+    joined_case((1, 72, 73), (32, 64), 32, (3, 3), stride=2, padding=1),
     joined_case((5, 60, 60), (128, 128), 128, (3, 3), padding=1),  # in phases
 ]
 BY_NAME = [
@@ -73,7 +74,7 @@ def test_bits_of_many_channels_are_those_of_the_concatenation(dtype: str) -> Non
 
 
 def test_algorithms_asked_for_by_name_are_refused_as_ever() -> None:
-    strided = joined_case((1, 9, 9), (16, 16), 16, (3, 3), stride=2)
+    strided = joined_case((1, 9, 9), (16, 16), 16, (3, 3), stride=3)
     with forced("winograd", cpu.isa_name()), pytest.raises(ValueError, match="does not accept"):
         results(strided, "float32", True)
 

@@ -24,14 +24,15 @@ KERNEL = 3
 
 @dataclass(frozen=True)
 class Form:
-    """F(tile x tile, 3x3) with the given finite points and, if they are too few, infinity."""
+    """F(tile x tile, taps x taps) by these finite points and, if they are too few, infinity."""
 
     tile: int
     points: tuple[float, ...]
+    taps: int = KERNEL
 
     @property
     def patch(self) -> int:
-        return self.tile + KERNEL - 1
+        return self.tile + self.taps - 1
 
     @property
     def infinity(self) -> bool:
@@ -58,10 +59,10 @@ class Form:
     def weight(self) -> np.ndarray:
         """G: powers of the row's point over its distances from the others."""
         rows = [
-            [p**i / np.prod([p - q for q in self._others(k)]) for i in range(KERNEL)]
+            [p**i / np.prod([p - q for q in self._others(k)]) for i in range(self.taps)]
             for k, p in enumerate(self.points)
         ]
-        return np.array([*rows, [0, 0, 1]] if self.infinity else rows)
+        return np.array([*rows, np.eye(self.taps)[-1]] if self.infinity else rows)
 
     @cached_property
     def output(self) -> np.ndarray:
@@ -100,7 +101,8 @@ def patches(
     ]
     x = x[:, cut[0], cut[1], cut[2]]
     depth, height, width = (max(0, p) for p in padding)
-    spare = (tile * rows + 2 - x.shape[2] - height, tile * columns + 2 - x.shape[3] - width)
+    more = form.taps - 1
+    spare = (tile * rows + more - x.shape[2] - height, tile * columns + more - x.shape[3] - width)
     pads = [(0, 0), (depth, depth), (height, max(0, spare[0])), (width, max(0, spare[1])), (0, 0)]
     size = (form.patch, form.patch)
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, pads), size, (2, 3))
@@ -161,12 +163,12 @@ def forward(
     group: int,
     absolute: bool,
 ) -> np.ndarray:
-    """Convolve (N, D, H, W, C) with (K, kd, 3, 3, C) by tiles; with absolute matrices if asked.
+    """Convolve (N, D, H, W, C) with (K, kd, r, r, C) by tiles; with absolute matrices if asked.
 
     ``group`` slices are transformed together; with 1 taps in depth are summed.
     """
     b, g, a = form.matrices(absolute)
-    height, width = (x.shape[2 + i] + 2 * padding[1 + i] - 2 for i in range(2))
+    height, width = (x.shape[2 + i] + 2 * padding[1 + i] - form.taps + 1 for i in range(2))
     frequencies = b @ patches(form, x, padding, (height, width)) @ b.T
     weight = g @ w.transpose(0, 1, 4, 2, 3) @ g.T
     if group > 1:
@@ -182,15 +184,21 @@ def forward(
 
 
 def weight_gradient(
-    form: Form, x: np.ndarray, grad: np.ndarray, padding: tuple[int, ...], taps: int, group: int
+    form: Form,
+    x: np.ndarray,
+    grad: np.ndarray,
+    padding: tuple[int, ...],
+    taps: int,
+    group: int,
+    absolute: bool = True,
 ) -> np.ndarray:
-    """Return the gradient (K, kd, 3, 3, C) by tiles, with absolute matrices."""
-    b, g, a = form.matrices(True)
+    """Return the gradient (K, kd, r, r, C) by tiles, with absolute matrices if asked."""
+    b, g, a = form.matrices(absolute)
     frequencies = b @ patches(form, x, padding, (grad.shape[2], grad.shape[3])) @ b.T
     turned = a.T @ tiles(form.tile, grad) @ a
     depth = grad.shape[1]
     if group > 1:
-        depth_b, depth_g, depth_a = GROUPS[group].matrices(True)
+        depth_b, depth_g, depth_a = GROUPS[group].matrices(absolute)
         fine = np.tensordot(depth_b, groups_of(frequencies, group + 2, group, depth), 1)
         coarse = np.tensordot(depth_a.T, groups_of(turned, group, group, depth), 1)
     else:

@@ -1,10 +1,10 @@
-// The transforms of Winograd's minimal filtering F(m x m, 3x3), m = 4, 5 or 6: Lavin and Gray,
-// "Fast algorithms for convolutional neural networks", CVPR 2016. The points of m = 4 are 0,
-// +-sqrt(1/2),
-// +-sqrt(2) and infinity: their errors are less than half of those of the usual 0, +-1, +-2, and
-// twice those of direct sums. Those of m = 6 are 0, +-1/2, +-1, +-2 and infinity, with errors about
-// eight times those of direct sums and four fifths of the multiplications. m = 5 has the same
-// without infinity, for images that tiles of 5 pixels cover with less.
+// The transforms of Winograd's minimal filtering F(m x m, 3x3), m = 4, 5 or 6, and F(6x6, 2x2):
+// Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. The points of
+// m = 4 are 0, +-sqrt(1/2), +-sqrt(2) and infinity: their errors are less than half of those of the
+// usual 0, +-1, +-2, and twice those of direct sums. Those of m = 6 are 0, +-1/2, +-1, +-2 and
+// infinity, with errors about eight times those of direct sums and four fifths of the
+// multiplications. m = 5 has the same without infinity, for images that tiles of 5 pixels cover
+// with less; so has F(6x6, 2x2), for the phases of a convolution with stride 2.
 //
 //     output tile = A^T [ (G weight G^T) . (B^T input tile B) ] A
 //
@@ -22,18 +22,20 @@ namespace voxelgrad {
 
 constexpr int winograd_kernel = 3;
 
-// F(tile x tile, 3x3), and F(group, 3) in depth.
+// F(tile x tile, taps x taps), and F(group, 3) in depth.
 struct WinogradForm {
     int tile;   // output pixels on a side
     int group;  // slices that are transformed together (kernels/winograd_depth.hpp), or 1
+    int taps = winograd_kernel;  // on a side
 
     constexpr bool deep() const { return group > 1; }
 
-    constexpr int patch() const { return tile + winograd_kernel - 1; }  // input pixels on a side
+    constexpr int patch() const { return tile + taps - 1; }  // input pixels on a side
     constexpr int frequencies() const { return patch() * patch(); }
+    constexpr int plane() const { return taps * taps; }
     // Parts of the weight in depth: its taps or their transforms.
-    constexpr std::int64_t depth_parts(std::int64_t taps) const {
-        return deep() ? group + winograd_kernel - 1 : taps;
+    constexpr std::int64_t depth_parts(std::int64_t depth_taps) const {
+        return deep() ? group + winograd_depth_taps - 1 : depth_taps;
     }
 };
 
@@ -77,20 +79,21 @@ struct WinogradImageTransforms {
 };
 
 struct WinogradWeightTransforms {
-    // 9 taps of a panel of channels, `tap_stride` floats apart -> frequencies: G w G^T. Past the
+    // The taps of a panel of channels, `tap_stride` floats apart -> frequencies: G w G^T. Past the
     // cache where vectors are whole cache lines, aligned to 64 bytes; ends with fence().
     void (*weight)(const float* taps, std::int64_t tap_stride, float* frequencies,
                    std::int64_t stride);
-    // Frequencies of up to a panel of channels -> 9 taps: G^T m G.
+    // Frequencies of up to a panel of channels -> taps: G^T m G.
     void (*weight_gradient)(const float* frequencies, std::int64_t stride, float* const* taps,
                             int channels);
 };
 
 template <class Transforms>
 struct WinogradForms {
-    Transforms of_4, of_5, of_6;
+    Transforms of_4, of_5, of_6, of_two_taps;
 
     const Transforms& of(WinogradForm form) const {
+        if (form.taps == 2) return of_two_taps;
         return form.tile == 4 ? of_4 : form.tile == 5 ? of_5 : of_6;
     }
 };

@@ -30,7 +30,7 @@ template <int slices_of_group>
 void output(const float* parts, std::int64_t stride, std::int64_t size, std::int64_t groups,
             float* slices) {
     for (std::int64_t group = 0; group < groups; ++group)
-        transform_lines<OutputTransform<slices_of_group>>(
+        transform_lines<OutputTransform<Filter{slices_of_group}>>(
             parts + group * size, stride, slices + slices_of_group * group * size, size, size);
 }
 
@@ -41,11 +41,11 @@ void in_place(float* data, std::int64_t stride) {
 
 template <int slices_of_group>
 constexpr WinogradDepthTransforms transforms = {
-    slices_to_parts<slices_of_group, InputTransform<slices_of_group>>,
-    slices_to_parts<slices_of_group, GradientTransform<slices_of_group>>,
+    slices_to_parts<slices_of_group, InputTransform<Filter{slices_of_group}>>,
+    slices_to_parts<slices_of_group, GradientTransform<Filter{slices_of_group}>>,
     output<slices_of_group>,
-    in_place<WeightTransform<slices_of_group>>,
-    in_place<WeightGradientTransform<slices_of_group>>,
+    in_place<WeightTransform<Filter{slices_of_group}>>,
+    in_place<WeightGradientTransform<Filter{slices_of_group}>>,
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 // channels x channels, or the same turned round for the gradient of the weight.
 //
 // Frequencies of tiles lie as [channel block][tile][16]: the broadcasts of a register block have
-// constant offsets, and a tap in depth is a shift by whole tiles.
+// constant offsets.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@
 namespace voxelgrad {
 
 struct WinogradProduct {
-    const float* source;        // first tile of the first depth tap
+    const float* source;        // first tile
     std::int64_t block_stride;  // floats from one channel block to the next
-    std::int64_t tap_stride;    // floats from one depth tap to the next
-    std::int64_t depth_taps, channels;
-    const float* weight;       // [depth tap][channel][panel]
+    std::int64_t channels;
+    const float* weight;       // [channel][panel]
     std::int64_t next_weight;  // floats to the weight of the next product, which is fetched ahead
     float* target;             // [tile][panel]
     std::int64_t tiles;
     bool whole_panel;  // otherwise only the first half of it is wanted
+    bool add;          // to what `target` holds; otherwise it is overwritten
 };
 
 struct WinogradGradient {
@@ -36,7 +36,7 @@ struct WinogradGradient {
 
 struct WinogradProductKernels {
     int panel;  // channels that are computed together
-    // Sums over depth taps, then channels, in order.
+    // Sums over channels in order.
     void (*product)(const WinogradProduct&);
     // Sums over tiles in order.
     void (*gradient)(const WinogradGradient&);

@@ -13,7 +13,7 @@ constexpr int panel = panel_vectors * lanes;
 // Their part of a panel's weight stays in the first cache beside the tiles.
 constexpr std::int64_t cached_channels = 128;
 
-// A part of the sums: `channels` of one depth tap.
+// A part of the sums.
 struct Part {
     const float* source;  // of the first tile
     const float* weight;
@@ -82,20 +82,17 @@ void product_part(Part part, const ProductBlock* table, std::int64_t tiles) {
 
 void product(const WinogradProduct& p) {
     const ProductBlock* table = p.whole_panel ? product_blocks<2>() : product_blocks<1>();
-    const float* weight = p.weight;
-    for (std::int64_t tap = 0; tap < p.depth_taps; ++tap)
-        for (std::int64_t c = 0; c < p.channels; c += cached_channels) {
-            const std::int64_t left = p.channels - c;
-            const Part part{p.source + tap * p.tap_stride + c / strip_block * p.block_stride,
-                            weight,
-                            p.target,
-                            p.block_stride,
-                            left < cached_channels ? left : cached_channels,
-                            p.next_weight,
-                            weight != p.weight};
-            product_part(part, table, p.tiles);
-            weight += part.channels * panel;
-        }
+    for (std::int64_t c = 0; c < p.channels; c += cached_channels) {
+        const std::int64_t left = p.channels - c;
+        const Part part{p.source + c / strip_block * p.block_stride,
+                        p.weight + c * panel,
+                        p.target,
+                        p.block_stride,
+                        left < cached_channels ? left : cached_channels,
+                        p.next_weight,
+                        p.add || c > 0};
+        product_part(part, table, p.tiles);
+    }
 }
 
 template <int channels, int vectors>

@@ -7,42 +7,49 @@
 namespace voxelgrad::VOXELGRAD_ISA {
 namespace {
 
+// F(tile, taps) of one line.
+struct Filter {
+    int tile, taps = winograd_kernel;
+};
+
 // The finite points other than 0, +-sqrt(square), and whether infinity is one: a form has as many
 // points as its patch has pixels on a side.
-template <int tile>
+template <Filter filter>
 struct Points;
 template <>
-struct Points<2> {
+struct Points<Filter{2}> {
     static constexpr bool infinity = true;
     static constexpr int pairs = 1;
     static constexpr double squares[] = {1.0};
     static constexpr double roots[] = {1.0};
 };
 template <>
-struct Points<4> {
+struct Points<Filter{4}> {
     static constexpr bool infinity = true;
     static constexpr int pairs = 2;
     static constexpr double squares[] = {0.5, 2.0};
     static constexpr double roots[] = {0.70710678118654752, 1.41421356237309505};
 };
 template <>
-struct Points<6> {
+struct Points<Filter{6}> {
     static constexpr bool infinity = true;
     static constexpr int pairs = 3;
     static constexpr double squares[] = {0.25, 1.0, 4.0};
     static constexpr double roots[] = {0.5, 1.0, 2.0};
 };
 template <>
-struct Points<5> : Points<6> {
+struct Points<Filter{5}> : Points<Filter{6}> {
     static constexpr bool infinity = false;
 };
+template <>
+struct Points<Filter{6, 2}> : Points<Filter{5}> {};
 
 // The matrices of a form follow from its points; s is the square of the variable.
-template <int tile>
-struct Form : Points<tile> {
-    using Points<tile>::pairs, Points<tile>::squares;
-    static constexpr int size = tile + winograd_kernel - 1;
-    static_assert(size == 2 * pairs + 1 + Points<tile>::infinity);
+template <Filter filter>
+struct Form : Points<filter> {
+    using Points<filter>::pairs, Points<filter>::squares;
+    static constexpr int size = filter.tile + filter.taps - 1;
+    static_assert(size == 2 * pairs + 1 + Points<filter>::infinity);
 
     double products[pairs + 1][pairs + 1];  // of s - square over all pairs but one; [pairs]: of all
     double scales[pairs];                   // what G multiplies the rows of a pair by
@@ -70,8 +77,8 @@ struct Form : Points<tile> {
         }
     }
 };
-template <int tile>
-constexpr Form<tile> form{};
+template <Filter filter>
+constexpr Form<filter> form{};
 
 // Known when compiled. Additions go through units of their own on some processors.
 [[gnu::always_inline]] inline Vec multiply_add(double factor, Vec v, Vec sum) {
@@ -88,12 +95,12 @@ constexpr Form<tile> form{};
 // out, so that a tile's result does not depend on how it is stored.
 
 // The rows of 0 and infinity, and those of each pair of points.
-template <int tile>
+template <Filter filter>
 struct PointRows {
-    static constexpr int to = Form<tile>::size, groups = Form<tile>::pairs + 1, most = 2;
+    static constexpr int to = Form<filter>::size, groups = Form<filter>::pairs + 1, most = 2;
     static constexpr int row(int group, int i) {
         if (group > 0) return 2 * group - 1 + i;
-        return i == 0 ? 0 : Form<tile>::infinity ? to - 1 : -1;
+        return i == 0 ? 0 : Form<filter>::infinity ? to - 1 : -1;
     }
     [[gnu::always_inline]] static void split(double point, Vec even, Vec odd, Vec* t) {
         t[0] = multiply_add(point, odd, even);
@@ -101,9 +108,9 @@ struct PointRows {
     }
 };
 
-template <int tile>
-struct InputTransform : PointRows<tile> {  // B^T
-    using F = Form<tile>;
+template <Filter filter>
+struct InputTransform : PointRows<filter> {  // B^T
+    using F = Form<filter>;
     static constexpr int from = F::size;
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* d, Vec* t) {
@@ -113,9 +120,9 @@ struct InputTransform : PointRows<tile> {  // B^T
 #pragma GCC unroll 4
             for (int i = 0; i < F::pairs; ++i) {
                 zero = multiply_add(
-                    form<tile>.products[F::pairs][0] * form<tile>.products[F::pairs][i + 1],
+                    form<filter>.products[F::pairs][0] * form<filter>.products[F::pairs][i + 1],
                     d[2 * i + 2], zero);
-                infinity = multiply_add(form<tile>.products[F::pairs][i], d[2 * i + 1], infinity);
+                infinity = multiply_add(form<filter>.products[F::pairs][i], d[2 * i + 1], infinity);
             }
             t[0] = zero;
             t[1] = infinity;
@@ -124,36 +131,37 @@ struct InputTransform : PointRows<tile> {  // B^T
             Vec even = d[2 * F::pairs], odd = d[2 * F::pairs - 1];
 #pragma GCC unroll 4
             for (int i = 0; i < F::pairs - 1; ++i) {
-                even = multiply_add(form<tile>.products[pair][i], d[2 * i + 2], even);
-                odd = multiply_add(form<tile>.products[pair][i], d[2 * i + 1], odd);
+                even = multiply_add(form<filter>.products[pair][i], d[2 * i + 2], even);
+                odd = multiply_add(form<filter>.products[pair][i], d[2 * i + 1], odd);
             }
-            PointRows<tile>::split(F::roots[pair], even, odd, t);
+            PointRows<filter>::split(F::roots[pair], even, odd, t);
         }
     }
 };
 
-template <int tile>
-struct WeightTransform : PointRows<tile> {  // G
-    using F = Form<tile>;
-    static constexpr int from = winograd_kernel;
+template <Filter filter>
+struct WeightTransform : PointRows<filter> {  // G
+    using F = Form<filter>;
+    static constexpr int from = filter.taps;
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* g, Vec* t) {
         if constexpr (group == 0) {
             t[0] = g[0];
-            t[1] = g[2];
+            t[1] = g[from - 1];
         } else {
             constexpr int pair = group - 1;
-            const Vec even =
-                multiply(form<tile>.scales[pair], multiply_add(F::squares[pair], g[2], g[0]));
-            PointRows<tile>::split(form<tile>.scales[pair] * F::roots[pair], even, g[1], t);
+            Vec even = g[0];
+            if constexpr (from > 2) even = multiply_add(F::squares[pair], g[2], even);
+            even = multiply(form<filter>.scales[pair], even);
+            PointRows<filter>::split(form<filter>.scales[pair] * F::roots[pair], even, g[1], t);
         }
     }
 };
 
-template <int tile>
-struct GradientTransform : PointRows<tile> {  // A
-    using F = Form<tile>;
-    static constexpr int from = tile;
+template <Filter filter>
+struct GradientTransform : PointRows<filter> {  // A
+    using F = Form<filter>;
+    static constexpr int from = filter.tile, tile = filter.tile;
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* y, Vec* t) {
         if constexpr (group == 0) {
@@ -168,16 +176,16 @@ struct GradientTransform : PointRows<tile> {  // A
 #pragma GCC unroll 4
             for (int i = tile / 2 * 2 - 3; i >= 0; i -= 2)
                 odd = multiply_add(F::squares[pair], odd, y[i]);
-            PointRows<tile>::split(F::roots[pair], even, odd, t);
+            PointRows<filter>::split(F::roots[pair], even, odd, t);
         }
     }
 };
 
 // The sums over the points that the even rows share, and the differences that the odd ones share.
-template <int tile>
+template <Filter filter>
 struct OutputTransform {  // A^T
-    using F = Form<tile>;
-    static constexpr int from = F::size, to = tile, groups = 2, most = (tile + 1) / 2;
+    using F = Form<filter>;
+    static constexpr int from = F::size, to = filter.tile, groups = 2, most = (to + 1) / 2;
     static constexpr int row(int group, int i) { return 2 * i + group < to ? 2 * i + group : -1; }
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
@@ -188,12 +196,12 @@ struct OutputTransform {  // A^T
 #pragma GCC unroll 4
         for (int i = 0; i < most; ++i) {
             const auto factor = [&](int k) {
-                return form<tile>.powers[k][i] * (group == 0 ? 1.0 : F::roots[k]);
+                return form<filter>.powers[k][i] * (group == 0 ? 1.0 : F::roots[k]);
             };
             constexpr int first = F::pairs / 2;  // the points nearest to 1
             Vec sum = multiply(factor(first), shared[first]);
             if (group == 0 && i == 0) sum = m[0] + shared[first];
-            if (F::infinity && row(group, i) == tile - 1)
+            if (F::infinity && row(group, i) == to - 1)
                 sum = multiply_add(factor(first), shared[first], m[from - 1]);
 #pragma GCC unroll 4
             for (int k = 0; k < F::pairs; ++k)
@@ -203,11 +211,11 @@ struct OutputTransform {  // A^T
     }
 };
 
-template <int tile>
+template <Filter filter>
 struct WeightGradientTransform {  // G^T
-    using F = Form<tile>;
-    static constexpr int from = F::size, to = winograd_kernel, groups = 2, most = 2;
-    static constexpr int row(int group, int i) { return group == 0 ? 2 * i : i == 0 ? 1 : -1; }
+    using F = Form<filter>;
+    static constexpr int from = F::size, to = filter.taps, groups = 2, most = 2;
+    static constexpr int row(int group, int i) { return 2 * i + group < to ? 2 * i + group : -1; }
     template <int group>
     [[gnu::always_inline]] static void apply(const Vec* m, Vec* t) {
         if constexpr (group == 0) {
@@ -216,15 +224,15 @@ struct WeightGradientTransform {  // G^T
 #pragma GCC unroll 4
             for (int k = 0; k < F::pairs; ++k) {
                 const Vec even = m[2 * k + 1] + m[2 * k + 2];
-                t[0] = multiply_add(form<tile>.scales[k], even, t[0]);
-                t[1] = multiply_add(form<tile>.scales[k] * F::squares[k], even, t[1]);
+                t[0] = multiply_add(form<filter>.scales[k], even, t[0]);
+                t[1] = multiply_add(form<filter>.scales[k] * F::squares[k], even, t[1]);
             }
         } else {
-            t[0] = multiply(form<tile>.scales[0] * F::roots[0], m[1] - m[2]);
+            t[0] = multiply(form<filter>.scales[0] * F::roots[0], m[1] - m[2]);
 #pragma GCC unroll 4
             for (int k = 1; k < F::pairs; ++k)
-                t[0] = multiply_add(form<tile>.scales[k] * F::roots[k], m[2 * k + 1] - m[2 * k + 2],
-                                    t[0]);
+                t[0] = multiply_add(form<filter>.scales[k] * F::roots[k],
+                                    m[2 * k + 1] - m[2 * k + 2], t[0]);
         }
     }
 };

@@ -41,7 +41,7 @@ using ConvAlgorithm = ConvAlgorithmFor<float>;
 extern const ConvAlgorithm conv_depthwise;  // one channel in, one out, per group
 extern const ConvAlgorithm conv_head;       // one tap, few channels out
 extern const ConvAlgorithm conv_thin;       // few channels in, the weight gradient: F(3x3, 2x2)
-extern const ConvAlgorithm conv_winograd;   // 3x3 in the last two axes, stride 1
+extern const ConvAlgorithm conv_winograd;   // 3x3 in the last two axes, stride 1 or 2
 // The same by F(4x4, 3x3), F(5x5, 3x3) and F(6x6, 3x3), only by name.
 extern const ConvAlgorithm conv_winograd4, conv_winograd5, conv_winograd6;
 extern const ConvAlgorithm conv_direct;  // register blocks over a padded strip

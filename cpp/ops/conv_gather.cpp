@@ -89,6 +89,18 @@ std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& g) {
     return phases;
 }
 
+std::vector<GatherPhase> gather_coarse_from_phases(const ConvGeometry& g) {
+    std::vector<GatherPhase> phases = gather_fine_from_coarse(g);
+    for (GatherPhase& phase : phases) {
+        std::copy_n(g.coarse, conv_axes, phase.count);
+        std::reverse(phase.taps.begin(), phase.taps.end());
+        for (GatherTap& tap : phase.taps)
+            for (std::int64_t& offset : tap.offset) offset = -offset;
+        find_range(phase);
+    }
+    return phases;
+}
+
 GatherPhase merged(const std::vector<GatherPhase>& phases) {
     GatherPhase whole{};
     bool seen = false;

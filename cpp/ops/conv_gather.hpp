@@ -29,6 +29,9 @@ std::int64_t run_of_taps(const GatherPhase& phase);
 
 GatherPhase gather_coarse_from_fine(const ConvGeometry& geometry);
 std::vector<GatherPhase> gather_fine_from_coarse(const ConvGeometry& geometry);
+// Coarse from each of these phases of the fine grid, whose pixel number k is start + step * k; what
+// comes from all of them adds up to coarse from fine.
+std::vector<GatherPhase> gather_coarse_from_phases(const ConvGeometry& geometry);
 
 // What covers all phases: the largest count and the whole range of offsets; without taps.
 GatherPhase merged(const std::vector<GatherPhase>& phases);

@@ -1,5 +1,5 @@
-// Winograd convolution for kernels (depth, 3, 3) of stride 1: a quarter or a fifth of
-// the multiplications.
+// Winograd convolution for kernels (depth, 3, 3): a quarter or a fifth of the multiplications, with
+// stride 2 three fifths.
 //
 // Tiles are transformed for all source channels, multiplied with the transformed weight frequency
 // by frequency, and transformed back (Jia et al., "Optimizing N-dimensional, Winograd-based
@@ -10,11 +10,11 @@
 #include "ops/conv_winograd.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/split.hpp"
-#include "core/streaming.hpp"
 #include "kernels/winograd_product.hpp"
 #include "ops/conv_algorithms.hpp"
 
@@ -22,6 +22,7 @@ namespace voxelgrad {
 namespace {
 
 constexpr std::int64_t fewest_channels = 8, fewest_pixels = 4;
+constexpr std::int64_t fewest_with_stride_two = 32, fewest_tiles_with_stride_two = 36;
 constexpr std::int64_t fewest_units = 8, enough_units = 16;
 constexpr std::int64_t fewest_tiles = 28, most_tiles = 112;  // of a block
 constexpr std::int64_t most_slices = 8;
@@ -35,8 +36,7 @@ constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
 
 template <class T>
 struct Plan {
-    const PiecewisePass<T>& pass;
-    const GatherPhase& phase;
+    const WinogradPass<T>& pass;
     WinogradTiles tiles;
     const WinogradWeight& weight;
     const float* bias;   // by panels
@@ -55,30 +55,52 @@ struct Panels {
     }
 };
 
-// The products of one depth part for one frequency and panel, but for its tiles.
+// The products of all source channels for one frequency and panel, but for its tiles.
 template <class T>
 WinogradProduct product_of(const Plan<T>& plan, int frequency, std::int64_t panel) {
     WinogradProduct product{};
-    product.depth_taps = 1;
-    product.channels = plan.pass.source.channels;
+    product.channels = plan.pass.source_channels();
     product.weight = plan.weight.at(panel, frequency);
     product.next_weight = plan.weight.stride();
-    product.whole_panel = plan.pass.target.channels - panel * plan.width > plan.width / 2;
+    product.whole_panel = plan.pass.target_channels() - panel * plan.width > plan.width / 2;
     return product;
 }
 
-// The products of a block's tiles for one frequency and panel, taps in depth summed.
+// The source channels that a panel is tied to by taps at this depth: those of whole phases.
+template <class T>
+std::pair<std::int64_t, std::int64_t> tied_channels(const Plan<T>& plan, std::int64_t panel,
+                                                    std::int64_t depth) {
+    const WinogradPass<T>& pass = plan.pass;
+    const auto tied = [&](std::int64_t channel) {
+        return pass.reaches(pass.phase_between(panel * plan.width, channel), depth);
+    };
+    std::int64_t begin = 0, end = pass.source_channels();
+    while (begin < end && !tied(begin)) begin += pass.source.channels;
+    while (begin < end && !tied(end - 1)) end -= pass.source.channels;
+    return {begin, end};
+}
+
+// The products of a block's tiles for one frequency and panel, taps in depth summed: a tap is a
+// shift by the tiles of a slice.
 template <class T>
 void multiply_taps(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
                    int frequency, std::int64_t panel, float* products) {
-    WinogradProduct product = product_of(plan, frequency, panel);
-    product.source = source.data + frequency * source.stride;
+    const WinogradProduct all = product_of(plan, frequency, panel);
+    WinogradProduct product = all;
     product.block_stride = source.block_stride;
-    product.tap_stride = block.tiles * strip_block;
-    product.depth_taps = plan.tiles.depth_taps;
     product.target = products;
     product.tiles = block.target_tiles();
-    winograd_product_kernels().product(product);
+    for (std::int64_t depth = 0; depth < plan.tiles.depth_taps; ++depth) {
+        const auto [begin, end] = tied_channels(plan, panel, depth);
+        if (begin == end) continue;
+        product.source = source.data + frequency * source.stride +
+                         depth * block.tiles * strip_block +
+                         begin / strip_block * source.block_stride;
+        product.weight = all.weight + (depth * all.channels + begin) * plan.width;
+        product.channels = end - begin;
+        winograd_product_kernels().product(product);
+        product.add = true;
+    }
 }
 
 // The products of groups of slices that were transformed into parts, and their slices.
@@ -102,7 +124,7 @@ void multiply_parts(const Plan<T>& plan, WinogradProduct product, const float* s
 template <class T>
 void multiply_groups(const Plan<T>& plan, const TileBlock& block, const WinogradFrequencies& source,
                      int frequency, const Panels& panels) {
-    const std::int64_t blocks = divide_up(plan.pass.source.channels, strip_block);
+    const std::int64_t blocks = divide_up(plan.pass.source_channels(), strip_block);
     const std::int64_t slice = block.tiles * strip_block, result = block.tiles * plan.width;
     const std::int64_t step =
         even_part(block.groups, std::max<std::int64_t>(1, group_tiles / block.tiles));
@@ -137,57 +159,54 @@ void multiply(const Plan<T>& plan, const TileBlock& block, const WinogradFrequen
 }
 
 // Transforms the products of target tiles [first, first + count) of a block back into pixels of one
-// piece: those of its channels [begin, end), counted in the whole target.
+// grid: those of its channels [begin, end), counted in the whole target.
 template <class T>
-void write_piece(const Plan<T>& plan, const TileBlock& block, const float* products,
-                 std::int64_t stride, const Piece<T>& piece, std::int64_t begin, std::int64_t end,
-                 std::int64_t first, std::int64_t count) {
-    const std::int64_t all = piece.rows.pitch;
-    const std::int64_t* extent = plan.pass.target.extent;
+void write_grid(const Plan<T>& plan, const TileBlock& block, const float* products,
+                std::int64_t stride, const WinogradGrid<T>& grid, std::int64_t begin,
+                std::int64_t end, std::int64_t first, std::int64_t count) {
     const WinogradForm form = plan.tiles.form;
     const auto left = [&](std::int64_t size, std::int64_t at) {
         return static_cast<int>(std::min<std::int64_t>(form.tile, size - at));
     };
     WinogradPixels<T> to{};
-    to.row_stride = extent[2] * all;
-    to.pixel_stride = all;
+    to.row_stride = grid.step[1];
+    to.pixel_stride = grid.step[2];
     to.channels = static_cast<int>(end - begin);
     to.slope = plan.pass.epilogue.slope;
-    to.past_cache = worth_streaming(
-        piece.rows.data, plan.pass.geometry.batch * plan.pass.target.pixels() * all, all);
+    to.past_cache = grid.past_cache;
     for (std::int64_t at = first; at < first + count; ++at) {
         const TilePlace place = place_of(plan.tiles, block.first + at % block.tiles);
         const std::int64_t depth = block.depth + at / block.tiles;
-        const std::int64_t pixel =
-            ((place.image * extent[0] + depth) * extent[1] + place.row) * extent[2] + place.column;
-        to.pixels = piece.rows.data + pixel * all + begin - piece.begin;
-        to.rows = left(extent[1], place.row);
-        to.columns = left(extent[2], place.column);
+        if (depth >= grid.extent[0]) break;  // a phase may have a slice, row or column less
+        to.pixels = grid.data + place.image * grid.image_step + depth * grid.step[0] +
+                    place.row * grid.step[1] + place.column * grid.step[2] + begin - grid.begin;
+        to.rows = left(grid.extent[1], place.row);
+        to.columns = left(grid.extent[2], place.column);
         winograd_image_kernels<T>().of(form).output(products + (at - first) * plan.width, stride,
                                                     plan.bias + begin, to);
     }
     if (to.past_cache) winograd_kernels().fence();
 }
 
-// The same for all channels of a panel, whichever pieces they lie in.
+// The same for all channels of a panel, whichever grids they lie in.
 template <class T>
 void transform_back(const Plan<T>& plan, const TileBlock& block, const float* products,
                     std::int64_t stride, std::int64_t panel, std::int64_t first,
                     std::int64_t count) {
     const std::int64_t start = panel * plan.width;
-    for (const Piece<T>& piece : plan.pass.targets) {
-        const std::int64_t begin = std::max(start, piece.begin);
-        const std::int64_t end = std::min(start + plan.width, piece.end);
+    for (const WinogradGrid<T>& grid : plan.pass.targets) {
+        const std::int64_t begin = std::max(start, grid.begin);
+        const std::int64_t end = std::min(start + plan.width, grid.end);
         if (begin < end)
-            write_piece(plan, block, products + begin - start, stride, piece, begin, end, first,
-                        count);
+            write_grid(plan, block, products + begin - start, stride, grid, begin, end, first,
+                       count);
     }
 }
 
 // One block from its pixels to its results.
 template <class T>
 void run_block(const Plan<T>& plan, const TileBlock& block) {
-    const std::int64_t channels = plan.pass.source.channels;
+    const std::int64_t channels = plan.pass.source_channels();
     const std::int64_t sources = block.source_tiles(), targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(block.padded_tiles() * plan.width);
     const WinogradForm form = plan.tiles.form;
@@ -197,7 +216,7 @@ void run_block(const Plan<T>& plan, const TileBlock& block) {
     Workspace<float> memory(std::max(source_size + together * panel_stride, huge_block));
     const WinogradFrequencies source = frequencies_at(memory.data(), sources, channels);
     float* products = memory.data() + source_size;
-    transform_source(plan.pass, plan.phase, plan.tiles, block, 0, sources, source);
+    transform_source(plan.pass, plan.tiles, block, 0, sources, source);
     for (std::int64_t first = 0; first < panels; first += together) {
         const Panels some{first, std::min(first + together, panels), products, stride,
                           panel_stride};
@@ -210,7 +229,7 @@ void run_block(const Plan<T>& plan, const TileBlock& block) {
 // One block, which may be large, in three phases.
 template <class T>
 void run_phases(const Plan<T>& plan, const TileBlock& block) {
-    const std::int64_t channels = plan.pass.source.channels, panels = plan.weight.panels();
+    const std::int64_t channels = plan.pass.source_channels(), panels = plan.weight.panels();
     const std::int64_t sources = block.source_tiles(), targets = block.target_tiles();
     const std::int64_t stride = frequency_stride(block.padded_tiles() * plan.width);
     const WinogradForm form = plan.tiles.form;
@@ -221,7 +240,7 @@ void run_phases(const Plan<T>& plan, const TileBlock& block) {
     WinogradFrequencies source = frequencies_at(source_memory.data(), sources, channels);
     source.past_cache = true;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
-        transform_source(plan.pass, plan.phase, plan.tiles, block, begin, end, source);
+        transform_source(plan.pass, plan.tiles, block, begin, end, source);
     });
     parallel_for(form.frequencies() * parts, [&](std::int64_t task) {
         const std::int64_t first = task % parts * together;
@@ -237,20 +256,21 @@ void run_phases(const Plan<T>& plan, const TileBlock& block) {
 
 // Cuts the tiles and says whether the blocks are worked on one after the other, in phases: blocks
 // of their own read the whole weight each, phases write and read all frequencies.
-bool choose_phases(WinogradForm form, const Sides& pass, const GatherPhase& phase,
-                   WinogradTiles& tiles) {
-    const std::int64_t sources = pass.source.channels, targets = pass.target.channels;
+bool choose_phases(WinogradForm form, const WinogradSides& pass, WinogradTiles& tiles) {
+    const std::int64_t sources = pass.source_channels(), targets = pass.target_channels();
     const std::int64_t both = form.frequencies() * (sources + targets);
     const std::int64_t tile_size =
         form.frequencies() * strip_block * divide_up(sources, strip_block);
-    const std::int64_t batch = pass.geometry.batch, slices = phase.count[0];
-    tiles = cut_tiles(form, phase, batch, slices, phase_budget / both);
-    const std::int64_t all = tiles.count * slices;
+    tiles = cut_tiles(form, pass, pass.whole.count[0], phase_budget / both);
+    const std::int64_t all = tiles.count * tiles.slices;
     const std::int64_t wanted = std::max(fewest_tiles, divide_up(all, enough_units));
     const WinogradTiles own = cut_tiles(
-        form, phase, batch, most_slices,
+        form, pass, most_slices,
         std::min(std::clamp(cached_source / tile_size, fewest_tiles, most_tiles), wanted));
-    const std::int64_t weight_size = form.frequencies() * own.depth_parts() * sources * targets;
+    // Numbers of the weight: its taps or parts in depth, for each phase those that it has.
+    const std::int64_t parts = form.deep() ? own.depth_parts() : pass.depth_ties();
+    const std::int64_t weight_size =
+        form.frequencies() * parts * pass.source.channels * pass.target.channels;
     const bool few = own.units() < fewest_units;
     if (few || own.units() * weight_size > phase_cost * all * both) return true;
     tiles = own;
@@ -258,17 +278,20 @@ bool choose_phases(WinogradForm form, const Sides& pass, const GatherPhase& phas
 }
 
 template <class T>
-void run(int tile, const PiecewisePass<T>& pass, const GatherPhase& phase) {
-    if (pass.geometry.batch * pass.target.pixels() == 0) return;
-    const WinogradForm form = choose_form<T>(tile, pass, phase, 1, 0);  // any batch
+void run(int tile, const PiecewisePass<T>& piecewise) {
+    if (piecewise.geometry.batch * piecewise.target.pixels() == 0) return;
+    const WinogradPass<T> pass(piecewise);
+    const WinogradForm form = choose_form<T>(tile, pass, 1, 0);  // any batch
     WinogradTiles tiles;
-    const bool phases = choose_phases(form, pass, phase, tiles);
-    const WinogradWeight weight(form, pass, pass.weight, phase);
+    const bool phases = choose_phases(form, pass, tiles);
+    const WinogradWeight weight(form, pass, pass.weight);
     const std::int64_t width = winograd_product_kernels().panel, all = pass.target.channels;
     Workspace<float> bias(weight.panels() * width);
     std::fill_n(bias.data(), weight.panels() * width, 0.0f);
-    if (pass.epilogue.bias) std::copy_n(pass.epilogue.bias, all, bias.data());
-    const Plan<T> plan{pass, phase, tiles, weight, bias.data(), width};
+    if (pass.epilogue.bias)
+        for (std::int64_t c = 0; c < pass.target_channels(); c += all)
+            std::copy_n(pass.epilogue.bias, all, bias.data() + c);
+    const Plan<T> plan{pass, tiles, weight, bias.data(), width};
     if (phases)
         for (std::int64_t unit = 0; unit < tiles.units(); ++unit) run_phases(plan, tiles.at(unit));
     else
@@ -279,8 +302,7 @@ template <class T, int tile>
 void coarse_from_pieces(const ConvGeometry& g, ImagePieces<const T> fine, const float* weight,
                         const ConvEpilogue& epilogue, T* coarse) {
     const Piece<T> target = whole_image(coarse, g.coarse_channels);
-    run<T>(tile, {forward_sides(g), fine, weight, epilogue, {&target, 1}},
-           gather_coarse_from_fine(g));
+    run<T>(tile, {forward_sides(g), fine, weight, epilogue, {&target, 1}});
 }
 
 template <class T, int tile>
@@ -294,8 +316,7 @@ template <class T, int tile>
 void pieces_from_coarse(const ConvGeometry& g, const T* coarse, const float* weight,
                         const ConvEpilogue& epilogue, ImagePieces<T> fine) {
     const Piece<const T> source = whole_image(coarse, g.coarse_channels);
-    run<T>(tile, {backward_sides(g), {&source, 1}, weight, epilogue, fine},
-           gather_fine_from_coarse(g).front());
+    run<T>(tile, {backward_sides(g), {&source, 1}, weight, epilogue, fine});
 }
 
 template <class T, int tile>
@@ -305,21 +326,41 @@ void fine_from_coarse(const ConvGeometry& g, const T* coarse, const float* weigh
     pieces_from_coarse<T, tile>(g, coarse, weight, epilogue, {&target, 1});
 }
 
-// With few channels the transforms cost more than the multiplications that they save.
-bool worthwhile(const ConvGeometry& g) {
-    return g.fine_channels >= fewest_channels && g.coarse_channels >= fewest_channels &&
-           g.coarse[1] >= fewest_pixels && g.coarse[2] >= fewest_pixels;
+bool accepts(const ConvGeometry& g) {
+    return winograd_accepts(g) || winograd_accepts_stride_two(g);
 }
 
-// AMX multiplies bfloat16 more than four times as fast as float.
-bool worthwhile_in_bf16(const ConvGeometry& g) { return active_isa() != Isa::amx && worthwhile(g); }
+// With stride 2 an image needs many tiles: they share what the weight's transforms cost. And the
+// tiles must not reach far beyond it, since four phases of two taps on a side save just two fifths.
+bool worthwhile_with_stride_two(const ConvGeometry& g) {
+    constexpr WinogradForm form = form_of_stride_two;
+    const std::int64_t tiles =
+        divide_up(g.coarse[1], form.tile) * divide_up(g.coarse[2], form.tile);
+    const std::int64_t products = 4 * form.frequencies() * tiles;
+    const std::int64_t direct = g.kernel[1] * g.kernel[2] * g.coarse[1] * g.coarse[2];
+    return std::min(g.fine_channels, g.coarse_channels) >= fewest_with_stride_two &&
+           tiles * g.coarse[0] >= fewest_tiles_with_stride_two && 4 * products <= 3 * direct;
+}
+
+// With few channels the transforms cost more than the multiplications that they save.
+bool worthwhile(const ConvGeometry& g) {
+    if (g.stride[2] == 2) return worthwhile_with_stride_two(g);
+    return std::min(g.fine_channels, g.coarse_channels) >= fewest_channels &&
+           std::min(g.coarse[1], g.coarse[2]) >= fewest_pixels;
+}
+
+// AMX multiplies bfloat16 more than four times as fast as float, and the tiles' products of stride
+// 2 are faster without it, too.
+bool worthwhile_in_bf16(const ConvGeometry& g) {
+    return active_isa() != Isa::amx && g.stride[2] == 1 && worthwhile(g);
+}
 
 bool by_name_only(const ConvGeometry&) { return false; }
 
 template <class T, int tile>
 constexpr ConvAlgorithmFor<T> algorithm(const char* name, bool (*worthwhile)(const ConvGeometry&)) {
     return {name,
-            winograd_accepts,
+            tile == 0 ? accepts : winograd_accepts,
             worthwhile,
             coarse_from_fine<T, tile>,
             fine_from_coarse<T, tile>,

@@ -10,8 +10,7 @@
 
 #include "core/kept_weight.hpp"
 #include "kernels/winograd.hpp"
-#include "ops/conv_gather.hpp"
-#include "ops/conv_pieces.hpp"
+#include "ops/conv_winograd_pass.hpp"
 
 namespace voxelgrad {
 
@@ -45,18 +44,20 @@ struct WinogradTiles {
     std::int64_t depth_parts() const { return form.depth_parts(depth_taps); }
 };
 
+constexpr WinogradForm form_of_stride_two{6, 1, 2};
+
 // The form of `tile` pixels, or with 0 of the number that costs less: work and bytes go with the
 // products of `images` images, and for each part of the weight `overhead` more. The small form,
 // whose errors are smaller, unless it costs a ninth more; for float images a larger one only where
-// there is much to save.
+// there is much to save. With stride 2 there is one form.
 template <class T>
-WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
-                         std::int64_t images, std::int64_t overhead);
+WinogradForm choose_form(int tile, const WinogradSides& sides, std::int64_t images,
+                         std::int64_t overhead);
 
-// Cuts the tiles of `phase` into even blocks of at most `most_slices` target slices and about
+// Cuts the tiles of `pass` into even blocks of at most `most_slices` target slices and about
 // `most_tiles` source tiles.
-WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_t batch,
-                        std::int64_t most_slices, std::int64_t most_tiles);
+WinogradTiles cut_tiles(WinogradForm form, const WinogradSides& pass, std::int64_t most_slices,
+                        std::int64_t most_tiles);
 
 // Where a tile lies: image and the index of its first target pixel.
 struct TilePlace {
@@ -74,38 +75,38 @@ std::int64_t frequencies_size(WinogradForm form, std::int64_t tiles, std::int64_
 
 // Transforms source tiles [begin, end) of a block.
 template <class T>
-void transform_source(const PiecewisePass<T>& pass, const GatherPhase& phase,
-                      const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
-                      std::int64_t end, const WinogradFrequencies& to);
+void transform_source(const WinogradPass<T>& pass, const WinogradTiles& tiles,
+                      const TileBlock& block, std::int64_t begin, std::int64_t end,
+                      const WinogradFrequencies& to);
 // Transforms tiles [begin, end) of a block of the target's gradient.
 template <class T>
-void transform_gradient(const Side& target, const T* gradient, const WinogradTiles& tiles,
+void transform_gradient(const WinogradGrid<const T>& gradient, const WinogradTiles& tiles,
                         const TileBlock& block, std::int64_t begin, std::int64_t end,
                         const WinogradFrequencies& to);
 
 // The weight in frequencies, by panels of target channels.
 class WinogradWeight {
  public:
-    WinogradWeight(WinogradForm form, const Sides& sides, const float* weight,
-                   const GatherPhase& phase);
+    WinogradWeight(WinogradForm form, const WinogradSides& sides, const float* weight);
 
     std::int64_t panels() const { return panels_; }
     std::int64_t stride() const { return stride_; }
-    // [depth part][source channel][panel]
+    // [depth part][source channel][panel]; nothing is written where no tap ties the two channels.
     const float* at(std::int64_t panel, std::int64_t frequency) const {
         return data_.data() + (panel * form_.frequencies() + frequency) * stride_;
     }
 
  private:
-    void transform(const Sides& sides, const float* weight, const GatherPhase& phase,
-                   std::int64_t panel, std::int64_t start, float* data) const;
+    void transform(const WinogradSides& sides, const float* weight, std::int64_t panel,
+                   std::int64_t start, float* data) const;
 
     WinogradForm form_;
-    std::int64_t depth_taps_, depth_parts_, panels_, stride_;
+    std::int64_t depth_parts_, panels_, stride_;
     PackedWeight<float> data_;
 };
 
-bool winograd_accepts(const ConvGeometry& geometry);
+bool winograd_accepts(const ConvGeometry& geometry);             // stride 1
+bool winograd_accepts_stride_two(const ConvGeometry& geometry);  // whose phases are whole panels
 // tile: of the form; 0: the one that costs least.
 template <class T, int tile>
 void conv_winograd_weight_gradient(const ConvGeometry& geometry, const T* fine, const T* coarse,

@@ -9,18 +9,6 @@
 namespace voxelgrad {
 namespace {
 
-constexpr int plane = winograd_kernel * winograd_kernel;
-
-// The number of the tap whose offset is `place` above the lowest, in (depth, row, column).
-std::int64_t tap_at(const GatherPhase& phase, std::int64_t depth, std::int64_t row,
-                    std::int64_t column) {
-    for (const GatherTap& tap : phase.taps)
-        if (tap.offset[0] - phase.low[0] == depth && tap.offset[1] - phase.low[1] == row &&
-            tap.offset[2] - phase.low[2] == column)
-            return tap.number;
-    return -1;
-}
-
 // Copies one tap of the weight between `sources` channels from `source` on and `targets` from
 // `target` on to taps[source][width].
 void copy_tap(const Sides& sides, const float* weight, std::int64_t tap, std::int64_t target,
@@ -41,40 +29,41 @@ void copy_tap(const Sides& sides, const float* weight, std::int64_t tap, std::in
 
 }  // namespace
 
-WinogradWeight::WinogradWeight(WinogradForm form, const Sides& sides, const float* weight,
-                               const GatherPhase& phase)
+WinogradWeight::WinogradWeight(WinogradForm form, const WinogradSides& sides, const float* weight)
     : form_(form),
-      depth_taps_(phase.high[0] - phase.low[0] + 1),
-      depth_parts_(form.depth_parts(depth_taps_)),
-      panels_(divide_up(sides.target.channels, winograd_product_kernels().panel)),
-      stride_(frequency_stride(depth_parts_ * sides.source.channels *
+      depth_parts_(form.depth_parts(sides.depth_taps())),
+      panels_(divide_up(sides.target_channels(), winograd_product_kernels().panel)),
+      stride_(frequency_stride(depth_parts_ * sides.source_channels() *
                                winograd_product_kernels().panel)),
       data_(&winograd_kernels().weights.of(form), weight, sides.geometry.weight_size(),
             panels_ * form.frequencies() * stride_, [&](float* data) {
-                const std::int64_t blocks = divide_up(sides.source.channels, strip_block);
+                const std::int64_t blocks = divide_up(sides.source_channels(), strip_block);
                 parallel_for(panels_ * blocks, [&](std::int64_t task) {
-                    transform(sides, weight, phase, task / blocks, task % blocks * strip_block,
-                              data);
+                    transform(sides, weight, task / blocks, task % blocks * strip_block, data);
                 });
             }) {}
 
 // One panel for one block of 16 source channels.
-void WinogradWeight::transform(const Sides& sides, const float* weight, const GatherPhase& phase,
-                               std::int64_t panel, std::int64_t start, float* data) const {
+void WinogradWeight::transform(const WinogradSides& sides, const float* weight, std::int64_t panel,
+                               std::int64_t start, float* data) const {
     const std::int64_t width = winograd_product_kernels().panel, tap_stride = strip_block * width;
-    const std::int64_t first = panel * width, all = sides.source.channels;
-    const std::int64_t targets = std::min(width, sides.target.channels - first);
+    const std::int64_t first = panel * width, all = sides.source_channels();
+    const std::int64_t targets = std::min(width, sides.target_channels() - first);
     const std::int64_t sources = std::min(strip_block, all - start);
-    const std::int64_t part_stride = plane * tap_stride;
+    const std::int64_t part_stride = form_.plane() * tap_stride;
+    const GatherPhase& phase = sides.phase_between(first, start);
     Workspace<float> taps(depth_parts_ * part_stride);
-    std::fill_n(taps.data(), depth_taps_ * part_stride, 0.0f);
-    for (std::int64_t depth = 0; depth < depth_taps_; ++depth)
-        for (int t = 0; t < plane; ++t)
-            copy_tap(sides, weight, tap_at(phase, depth, t / winograd_kernel, t % winograd_kernel),
-                     first, targets, start, sources,
-                     taps.data() + depth * part_stride + t * tap_stride, width);
+    std::fill_n(taps.data(), sides.depth_taps() * part_stride, 0.0f);
+    for (std::int64_t depth = 0; depth < sides.depth_taps(); ++depth)
+        for (int t = 0; t < form_.plane(); ++t)
+            if (const auto tap = sides.tap_at(phase, depth, t / form_.taps, t % form_.taps);
+                tap >= 0)
+                copy_tap(sides, weight, tap, first % sides.target.channels, targets,
+                         start % sides.source.channels, sources,
+                         taps.data() + depth * part_stride + t * tap_stride, width);
     if (form_.deep()) winograd_depth_kernels().of(form_.group).weight(taps.data(), part_stride);
     for (std::int64_t part = 0; part < depth_parts_; ++part) {
+        if (!form_.deep() && !sides.reaches(phase, part)) continue;
         float* out = data + panel * form_.frequencies() * stride_ + (part * all + start) * width;
         for (std::int64_t s = 0; s < sources; ++s)
             winograd_kernels().weights.of(form_).weight(

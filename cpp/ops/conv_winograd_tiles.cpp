@@ -12,56 +12,58 @@ namespace {
 // saves of it is not worth its errors.
 constexpr std::int64_t work_for_large = 1 << 24;
 
-// How a patch of pixels becomes frequencies.
-template <class T>
-struct PatchTransform {
-    decltype(WinogradImageTransforms<T>::input) kernel;
-    int size;                    // of the patch, pixels on a side
-    const std::int64_t* extent;  // of the grid
-    std::int64_t channels;
-
-    // The patch at (row, column) of a slice, which may lie partly outside.
-    void apply(const T* slice, std::int64_t row, std::int64_t column,
-               const WinogradFrequencies& to) const {
-        const auto first = [](std::int64_t at) {
-            return static_cast<int>(std::max<std::int64_t>(0, -at));
-        };
-        const auto last = [&](std::int64_t at, std::int64_t end) {
-            return static_cast<int>(std::min<std::int64_t>(size, end - at));
-        };
-        kernel({slice + (row * extent[2] + column) * channels, extent[2] * channels, channels,
-                channels, first(row), last(row, extent[1]), first(column), last(column, extent[2])},
-               to);
-    }
-};
-
 void clear_tile(WinogradForm form, const WinogradFrequencies& tile, std::int64_t channels) {
     for (int f = 0; f < form.frequencies(); ++f)
         for (std::int64_t b = 0; b < divide_up(channels, strip_block); ++b)
             std::fill_n(tile.data + f * tile.stride + b * tile.block_stride, strip_block, 0.0f);
 }
 
-// Transforms tiles [begin, end) of a block whose first pixels lie `low` from the target's.
+// How patches of a grid become frequencies. `low`: of the offsets between patch and target.
 template <class T>
-void transform_tiles(const PatchTransform<T>& transform, const T* data, const std::int64_t* low,
-                     const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
-                     std::int64_t end, const WinogradFrequencies& to) {
-    const std::int64_t* extent = transform.extent;
-    for (std::int64_t at = begin; at < end; ++at) {
-        const TilePlace place = place_of(tiles, block.first + at % block.tiles);
-        const std::int64_t depth = block.depth + at / block.tiles + low[0];
-        WinogradFrequencies tile = to;
-        tile.data += at * strip_block;
-        if (depth < 0 || depth >= extent[0]) {
-            clear_tile(tiles.form, tile, transform.channels);
-            continue;
+struct PatchTransform {
+    decltype(WinogradImageTransforms<T>::input) kernel;
+    int size;  // of the patch, pixels on a side
+    const WinogradGrid<const T>& grid;
+    const std::int64_t* low;
+
+    // Transforms tiles [begin, end) of a block.
+    void apply(const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
+               std::int64_t end, const WinogradFrequencies& to) const {
+        const std::int64_t channels = grid.end - grid.begin;
+        for (std::int64_t at = begin; at < end; ++at) {
+            const TilePlace place = place_of(tiles, block.first + at % block.tiles);
+            const std::int64_t depth = block.depth + at / block.tiles + low[0];
+            WinogradFrequencies tile = to;
+            tile.data += at * strip_block;
+            if (depth < 0 || depth >= grid.extent[0])
+                clear_tile(tiles.form, tile, channels);
+            else
+                kernel(patch_at(place, depth, channels), tile);
         }
-        const T* slice =
-            data + (place.image * extent[0] + depth) * extent[1] * extent[2] * transform.channels;
-        transform.apply(slice, place.row + low[1], place.column + low[2], tile);
+        if (to.past_cache) winograd_kernels().fence();
     }
-    if (to.past_cache) winograd_kernels().fence();
-}
+
+    // It may lie partly outside the image.
+    WinogradPatch<T> patch_at(const TilePlace& place, std::int64_t depth,
+                              std::int64_t channels) const {
+        const auto first = [](std::int64_t at) {
+            return static_cast<int>(std::max<std::int64_t>(0, -at));
+        };
+        const auto last = [&](std::int64_t at, std::int64_t end) {
+            return static_cast<int>(std::min<std::int64_t>(size, end - at));
+        };
+        const std::int64_t row = place.row + low[1], column = place.column + low[2];
+        return {grid.data + place.image * grid.image_step + depth * grid.step[0] +
+                    row * grid.step[1] + column * grid.step[2],
+                grid.step[1],
+                grid.step[2],
+                channels,
+                first(row),
+                last(row, grid.extent[1]),
+                first(column),
+                last(column, grid.extent[2])};
+    }
+};
 
 }  // namespace
 
@@ -78,45 +80,45 @@ TileBlock WinogradTiles::at(std::int64_t unit) const {
 }
 
 template <class T>
-WinogradForm choose_form(int tile, const Sides& sides, const GatherPhase& phase,
-                         std::int64_t images, std::int64_t overhead) {
-    const std::int64_t taps = phase.high[0] - phase.low[0] + 1, slices = phase.count[0];
+WinogradForm choose_form(int tile, const WinogradSides& sides, std::int64_t images,
+                         std::int64_t overhead) {
+    if (sides.geometry.stride[2] == 2) return form_of_stride_two;
+    const std::int64_t* count = sides.whole.count;
     const auto cost = [&](WinogradForm form) {
         const std::int64_t tiles =
-            divide_up(phase.count[1], form.tile) * divide_up(phase.count[2], form.tile) * images;
-        return form.depth_parts(taps) * form.frequencies() *
-               (tiles * divide_up(slices, form.group) + overhead);
+            divide_up(count[1], form.tile) * divide_up(count[2], form.tile) * images;
+        return form.depth_parts(sides.depth_taps()) * form.frequencies() *
+               (tiles * divide_up(count[0], form.group) + overhead);
     };
     const auto cheaper = [&](int side) {
         WinogradForm best{side, 1};
         for (const int group : {2, 4})
             if (const WinogradForm deep{side, group};
-                taps == winograd_depth_taps && cost(deep) < cost(best))
+                sides.depth_taps() == winograd_depth_taps && cost(deep) < cost(best))
                 best = deep;
         return best;
     };
     if (tile != 0) return cheaper(tile);
     const WinogradForm small = cheaper(4), medium = cheaper(5), largest = cheaper(6);
     const WinogradForm large = cost(medium) < cost(largest) ? medium : largest;
-    const std::int64_t work = phase.count[0] * phase.count[1] * phase.count[2] *
-                              sides.source.channels * sides.target.channels;
+    const std::int64_t work =
+        count[0] * count[1] * count[2] * sides.source_channels() * sides.target_channels();
     const bool wanted = !std::is_same_v<T, float> || work >= work_for_large;
     return wanted && 10 * cost(large) < 9 * cost(small) ? large : small;
 }
-template WinogradForm choose_form<float>(int, const Sides&, const GatherPhase&, std::int64_t,
-                                         std::int64_t);
-template WinogradForm choose_form<bf16>(int, const Sides&, const GatherPhase&, std::int64_t,
-                                        std::int64_t);
+template WinogradForm choose_form<float>(int, const WinogradSides&, std::int64_t, std::int64_t);
+template WinogradForm choose_form<bf16>(int, const WinogradSides&, std::int64_t, std::int64_t);
 
-WinogradTiles cut_tiles(WinogradForm form, const GatherPhase& phase, std::int64_t batch,
-                        std::int64_t most_slices, std::int64_t most_tiles) {
+WinogradTiles cut_tiles(WinogradForm form, const WinogradSides& pass, std::int64_t most_slices,
+                        std::int64_t most_tiles) {
+    const std::int64_t* count = pass.whole.count;
     WinogradTiles tiles{};
     tiles.form = form;
-    tiles.rows = divide_up(phase.count[1], form.tile);
-    tiles.columns = divide_up(phase.count[2], form.tile);
-    tiles.count = batch * tiles.rows * tiles.columns;
-    tiles.slices = phase.count[0];
-    tiles.depth_taps = phase.high[0] - phase.low[0] + 1;
+    tiles.rows = divide_up(count[1], form.tile);
+    tiles.columns = divide_up(count[2], form.tile);
+    tiles.count = pass.geometry.batch * tiles.rows * tiles.columns;
+    tiles.slices = count[0];
+    tiles.depth_taps = pass.depth_taps();
     tiles.depth = divide_up(even_part(tiles.slices, most_slices), form.group) * form.group;
     tiles.depth_blocks = divide_up(tiles.slices, tiles.depth);
     const std::int64_t source_slices = tiles.depth + tiles.depth_taps - 1;
@@ -146,45 +148,56 @@ std::int64_t frequencies_size(WinogradForm form, std::int64_t tiles, std::int64_
 }
 
 template <class T>
-void transform_source(const PiecewisePass<T>& pass, const GatherPhase& phase,
-                      const WinogradTiles& tiles, const TileBlock& block, std::int64_t begin,
-                      std::int64_t end, const WinogradFrequencies& to) {
-    for (const Piece<const T>& piece : pass.sources) {
-        const PatchTransform<T> transform{winograd_image_kernels<T>().of(tiles.form).input,
-                                          tiles.form.patch(), pass.source.extent, piece.rows.pitch};
+void transform_source(const WinogradPass<T>& pass, const WinogradTiles& tiles,
+                      const TileBlock& block, std::int64_t begin, std::int64_t end,
+                      const WinogradFrequencies& to) {
+    const auto kernel = winograd_image_kernels<T>().of(tiles.form).input;
+    for (const WinogradGrid<const T>& grid : pass.sources) {
         WinogradFrequencies part = to;
-        part.data += piece.begin / strip_block * to.block_stride;
-        transform_tiles(transform, piece.rows.data, phase.low, tiles, block, begin, end, part);
+        part.data += grid.begin / strip_block * to.block_stride;
+        PatchTransform<T>{kernel, tiles.form.patch(), grid, pass.whole.low}.apply(tiles, block,
+                                                                                  begin, end, part);
     }
 }
 
 template <class T>
-void transform_gradient(const Side& target, const T* gradient, const WinogradTiles& tiles,
+void transform_gradient(const WinogradGrid<const T>& gradient, const WinogradTiles& tiles,
                         const TileBlock& block, std::int64_t begin, std::int64_t end,
                         const WinogradFrequencies& to) {
     const std::int64_t low[conv_axes] = {0, 0, 0};
-    const PatchTransform<T> transform{winograd_image_kernels<T>().of(tiles.form).gradient,
-                                      tiles.form.tile, target.extent, target.channels};
-    transform_tiles(transform, gradient, low, tiles, block, begin, end, to);
+    const auto kernel = winograd_image_kernels<T>().of(tiles.form).gradient;
+    PatchTransform<T>{kernel, tiles.form.tile, gradient, low}.apply(tiles, block, begin, end, to);
 }
 
-#define VOXELGRAD_TRANSFORMS(T)                                                          \
-    template void transform_source(const PiecewisePass<T>&, const GatherPhase&,          \
-                                   const WinogradTiles&, const TileBlock&, std::int64_t, \
-                                   std::int64_t, const WinogradFrequencies&);            \
-    template void transform_gradient(const Side&, const T*, const WinogradTiles&,        \
-                                     const TileBlock&, std::int64_t, std::int64_t,       \
+#define VOXELGRAD_TRANSFORMS(T)                                                                    \
+    template void transform_source(const WinogradPass<T>&, const WinogradTiles&, const TileBlock&, \
+                                   std::int64_t, std::int64_t, const WinogradFrequencies&);        \
+    template void transform_gradient(const WinogradGrid<const T>&, const WinogradTiles&,           \
+                                     const TileBlock&, std::int64_t, std::int64_t,                 \
                                      const WinogradFrequencies&);
 VOXELGRAD_TRANSFORMS(float)
 VOXELGRAD_TRANSFORMS(bf16)
 
-bool winograd_accepts(const ConvGeometry& g) {
-    const bool empty = g.fine_pixels() == 0 || g.coarse_pixels() == 0;
-    bool fits = !empty && g.groups == 1 && g.stride[0] == 1 && g.dilation[0] == 1;
+namespace {
+
+bool accepts_stride(const ConvGeometry& g, std::int64_t stride) {
+    bool fits = g.fine_pixels() > 0 && g.coarse_pixels() > 0 && g.groups == 1 && g.dilation[0] == 1;
     for (int axis = 1; axis < conv_axes; ++axis)
-        fits = fits && g.kernel[axis] == winograd_kernel && g.stride[axis] == 1 &&
+        fits = fits && g.kernel[axis] == winograd_kernel && g.stride[axis] == stride &&
                g.dilation[axis] == 1;
     return fits;
+}
+
+}  // namespace
+
+bool winograd_accepts(const ConvGeometry& g) { return accepts_stride(g, 1) && g.stride[0] == 1; }
+
+bool winograd_accepts_stride_two(const ConvGeometry& g) {
+    constexpr std::int64_t widest_panel = 32;
+    bool fits = g.stride[0] == 1 || (g.stride[0] == 2 && g.kernel[0] == winograd_kernel);
+    for (int axis = 0; axis < conv_axes; ++axis)  // else a phase, and its taps, are missing
+        fits = fits && g.fine[axis] >= g.stride[axis];
+    return accepts_stride(g, 2) && fits && g.fine_channels % widest_panel == 0;
 }
 
 }  // namespace voxelgrad

@@ -20,10 +20,11 @@ constexpr std::int64_t enough_chunks = 16;
 constexpr std::int64_t cached_block = 192 * 1024;     // floats of a block's frequencies
 constexpr std::int64_t cached_gradient = 200 * 1024;  // floats of a partial gradient
 // Floats of all frequencies in phases: the last cache holds them. Not fewer than twice the sums,
-// which each batch of tiles reads and writes.
-constexpr std::int64_t phase_budget = 1024 * 1024;
-constexpr std::int64_t cached_phase = 4 * 1024 * 1024;  // floats that are read again from the cache
-constexpr std::int64_t sum_cost = 50;                   // of writing and reading a sum, in products
+// which each batch of tiles reads and writes; where these are too many for that cache, they are
+// read seldom instead.
+constexpr std::int64_t phase_budget = 1024 * 1024, large_phase_budget = 12 * 1024 * 1024;
+constexpr std::int64_t cached_phase = 5 * 512 * 1024;  // floats that are read again from the cache
+constexpr std::int64_t sum_cost = 50;                  // of writing and reading a sum, in products
 constexpr std::int64_t most_tiles = 112, most_slices = 8, most_phase_slices = 16;
 constexpr std::int64_t product_tiles = 128;  // multiplied at a time: they stay in the first cache
 constexpr std::int64_t transform_grain = 8;  // tiles of a task in the phases
@@ -33,9 +34,8 @@ constexpr std::int64_t sum_grain = 1 << 14;
 // channel of the other side ("left").
 template <class T>
 struct Plan {
-    const PiecewisePass<T>& pass;
-    const GatherPhase& phase;
-    const T* coarse;
+    const WinogradPass<T>& pass;
+    WinogradGrid<const T> coarse;
     WinogradTiles tiles;
     std::int64_t width;  // of a panel of right channels
     std::int64_t left_channels, left_blocks, right_channels, right_panels;
@@ -48,6 +48,14 @@ struct Plan {
         return (panel * left_blocks + block) * block_size;
     }
     std::int64_t size() const { return tiles.form.frequencies() * stride; }
+
+    // The phase of the fine grid that a block of sums is for.
+    const GatherPhase& phase_at(std::int64_t panel, std::int64_t block) const {
+        return pass.phase_of(right_is_fine ? panel * width : block * strip_block);
+    }
+    bool has_part(std::int64_t panel, std::int64_t block, std::int64_t part) const {
+        return tiles.form.deep() || pass.reaches(phase_at(panel, block), part);
+    }
 };
 
 // One side's numbers of one frequency: [channel block][tile][16] for each part in depth.
@@ -76,13 +84,14 @@ void add_products(const Plan<T>& plan, const Factors& factors, int frequency, st
     gradient.add = add;
     gradient.sums = sums + frequency * plan.stride + plan.block_at(panel, 0);
     for (std::int64_t b = 0; b < plan.left_blocks; ++b)
-        for (std::int64_t part = 0; part < plan.tiles.depth_parts(); ++part) {
+        for (std::int64_t part = 0; part < plan.tiles.depth_parts();
+             ++part, gradient.sums += strip_block * plan.width) {
+            if (!plan.has_part(panel, b, part)) continue;
             gradient.left = left.data + b * left.block_stride + part * left.part_stride;
             gradient.right = right_data + part * right.part_stride;
             gradient.left_channels =
                 static_cast<int>(std::min(strip_block, plan.left_channels - b * strip_block));
             winograd_product_kernels().gradient(gradient);
-            gradient.sums += strip_block * plan.width;
         }
 }
 
@@ -109,8 +118,8 @@ void for_groups(const Plan<T>& plan, const TileBlock& block, const WinogradFrequ
     const std::int64_t slice = block.tiles * strip_block;
     const std::int64_t step =
         even_part(block.groups, std::max<std::int64_t>(1, product_tiles / block.tiles));
-    const std::int64_t fine_blocks = divide_up(plan.pass.source.channels, strip_block);
-    const std::int64_t coarse_blocks = divide_up(plan.pass.target.channels, strip_block);
+    const std::int64_t fine_blocks = divide_up(plan.pass.source_channels(), strip_block);
+    const std::int64_t coarse_blocks = divide_up(plan.pass.target_channels(), strip_block);
     const std::int64_t fine_part = fine_blocks * step * slice;
     const std::int64_t coarse_part = coarse_blocks * step * slice;
     const std::int64_t parts = plan.tiles.depth_parts(), group = plan.tiles.form.group;
@@ -153,19 +162,20 @@ void add_block(const Plan<T>& plan, const TileBlock& block, const WinogradFreque
 template <class T>
 void run_chunk(const Plan<T>& plan, std::int64_t first_unit, std::int64_t end_unit, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
-    const Side &source = plan.pass.source, &target = plan.pass.target;
+    const std::int64_t fine_channels = plan.pass.source_channels();
+    const std::int64_t coarse_channels = plan.pass.target_channels();
     const std::int64_t fine_size =
-        frequencies_size(tiles.form, tiles.largest().source_tiles(), source.channels);
+        frequencies_size(tiles.form, tiles.largest().source_tiles(), fine_channels);
     const std::int64_t coarse_size =
-        frequencies_size(tiles.form, tiles.largest().padded_tiles(), target.channels);
+        frequencies_size(tiles.form, tiles.largest().padded_tiles(), coarse_channels);
     Workspace<float> memory(std::max(fine_size + coarse_size, huge_block));
     for (std::int64_t unit = first_unit; unit < end_unit; ++unit) {
         const TileBlock block = tiles.at(unit);
         const std::int64_t sources = block.source_tiles(), targets = block.padded_tiles();
-        const auto fine = frequencies_at(memory.data(), sources, source.channels);
-        const auto coarse = frequencies_at(memory.data() + fine_size, targets, target.channels);
-        transform_source(plan.pass, plan.phase, tiles, block, 0, sources, fine);
-        transform_gradient(target, plan.coarse, tiles, block, 0, targets, coarse);
+        const auto fine = frequencies_at(memory.data(), sources, fine_channels);
+        const auto coarse = frequencies_at(memory.data() + fine_size, targets, coarse_channels);
+        transform_source(plan.pass, tiles, block, 0, sources, fine);
+        transform_gradient(plan.coarse, tiles, block, 0, targets, coarse);
         for (int f = 0; f < tiles.form.frequencies(); ++f)
             add_block(plan, block, fine, coarse, f, 0, plan.right_panels, unit != first_unit, sums);
     }
@@ -175,19 +185,20 @@ void run_chunk(const Plan<T>& plan, std::int64_t first_unit, std::int64_t end_un
 template <class T>
 void run_phases(const Plan<T>& plan, const TileBlock& block, bool add, float* sums) {
     const WinogradTiles& tiles = plan.tiles;
-    const Side &source = plan.pass.source, &target = plan.pass.target;
+    const std::int64_t fine_channels = plan.pass.source_channels();
+    const std::int64_t coarse_channels = plan.pass.target_channels();
     const std::int64_t sources = block.source_tiles(), targets = block.padded_tiles();
-    const std::int64_t fine_size = frequencies_size(tiles.form, sources, source.channels);
-    const std::int64_t coarse_size = frequencies_size(tiles.form, targets, target.channels);
+    const std::int64_t fine_size = frequencies_size(tiles.form, sources, fine_channels);
+    const std::int64_t coarse_size = frequencies_size(tiles.form, targets, coarse_channels);
     Workspace<float> fine_memory(fine_size), coarse_memory(coarse_size);
-    auto fine = frequencies_at(fine_memory.data(), sources, source.channels);
-    auto coarse = frequencies_at(coarse_memory.data(), targets, target.channels);
+    auto fine = frequencies_at(fine_memory.data(), sources, fine_channels);
+    auto coarse = frequencies_at(coarse_memory.data(), targets, coarse_channels);
     fine.past_cache = coarse.past_cache = fine_size + coarse_size > cached_phase;
     parallel_for_ranges(sources, transform_grain, [&](std::int64_t begin, std::int64_t end) {
-        transform_source(plan.pass, plan.phase, tiles, block, begin, end, fine);
+        transform_source(plan.pass, tiles, block, begin, end, fine);
     });
     parallel_for_ranges(targets, transform_grain, [&](std::int64_t begin, std::int64_t end) {
-        transform_gradient(target, plan.coarse, tiles, block, begin, end, coarse);
+        transform_gradient(plan.coarse, tiles, block, begin, end, coarse);
     });
     // What is transformed in depth is transformed once for all panels.
     const std::int64_t panels = tiles.form.deep() ? plan.right_panels : 1;
@@ -215,46 +226,61 @@ template <class T>
 void transform_back(const Plan<T>& plan, std::int64_t panel, std::int64_t block, float* sums,
                     float* grad_weight) {
     const ConvGeometry& g = plan.pass.geometry;
-    constexpr int plane = winograd_kernel * winograd_kernel;
+    const WinogradForm form = plan.tiles.form;
+    const GatherPhase& phase = plan.phase_at(panel, block);
     const std::int64_t right = panel * plan.width;
     const auto valid = static_cast<int>(std::min(plan.width, plan.right_channels - right));
     float* source = sums + plan.block_at(panel, block);
-    if (plan.tiles.form.deep())
-        for (int f = 0; f < plan.tiles.form.frequencies(); ++f)
+    Workspace<float> unused(plan.width);  // of a tap that the phase has not
+    if (form.deep())
+        for (int f = 0; f < form.frequencies(); ++f)
             winograd_depth_kernels()
-                .of(plan.tiles.form.group)
+                .of(form.group)
                 .weight_gradient(source + f * plan.stride, strip_block * plan.width);
     for (std::int64_t row = 0; row < plan.tiles.depth_taps * strip_block;
          ++row, source += plan.width) {
-        const std::int64_t left = block * strip_block + row % strip_block;
-        if (left >= plan.left_channels) continue;
-        float* taps[plane];
-        for (int t = 0; t < plane; ++t) {
-            const std::int64_t tap = row / strip_block * plane + t;
-            taps[t] = grad_weight + (plan.right_is_fine ? g.weight_index(0, left, right, tap)
-                                                        : g.weight_index(0, right, left, tap));
+        const std::int64_t left = block * strip_block + row % strip_block,
+                           depth = row / strip_block;
+        if (left >= plan.left_channels || !plan.has_part(panel, block, depth)) continue;
+        const std::int64_t fine = (plan.right_is_fine ? right : left) % g.fine_channels;
+        const std::int64_t coarse = plan.right_is_fine ? left : right;
+        float* taps[winograd_kernel * winograd_kernel];
+        for (int t = 0; t < form.plane(); ++t) {
+            const auto tap = plan.pass.tap_at(phase, depth, t / form.taps, t % form.taps);
+            taps[t] = tap < 0 ? unused.data() : grad_weight + g.weight_index(0, coarse, fine, tap);
         }
-        winograd_kernels()
-            .weights.of(plan.tiles.form)
-            .weight_gradient(source, plan.stride, taps, valid);
+        winograd_kernels().weights.of(form).weight_gradient(source, plan.stride, taps, valid);
     }
 }
 
+// Floats of the frequencies of a batch of tiles for so many sums.
+constexpr std::int64_t budget_of_phase(std::int64_t sums) {
+    const bool cached = 2 * sums <= cached_phase;
+    return std::max(cached ? phase_budget : large_phase_budget, 2 * sums);
+}
+
 template <class T>
-Plan<T> make_plan(WinogradForm form, const PiecewisePass<T>& pass, const GatherPhase& phase,
-                  const T* coarse) {
+Plan<T> make_plan(WinogradForm form, const WinogradPass<T>& pass, const T* coarse) {
     const ConvGeometry& g = pass.geometry;
-    Plan<T> plan{pass, phase,         coarse, {}, winograd_product_kernels().panel, 0, 0, 0,
-                 0,    !g.transposed, 0,      0};
-    plan.left_channels = plan.right_is_fine ? g.coarse_channels : g.fine_channels;
-    plan.right_channels = plan.right_is_fine ? g.fine_channels : g.coarse_channels;
+    Plan<T> plan{pass,
+                 coarse_grid(g, coarse),
+                 {},
+                 winograd_product_kernels().panel,
+                 0,
+                 0,
+                 0,
+                 0,
+                 !g.transposed,
+                 0,
+                 0};
+    plan.left_channels = plan.right_is_fine ? g.coarse_channels : pass.fine_channels();
+    plan.right_channels = plan.right_is_fine ? pass.fine_channels() : g.coarse_channels;
     plan.left_blocks = divide_up(plan.left_channels, strip_block);
     plan.right_panels = divide_up(plan.right_channels, plan.width);
     const std::int64_t tile_size =
         form.frequencies() * strip_block *
-        (divide_up(g.fine_channels, strip_block) + divide_up(g.coarse_channels, strip_block));
-    plan.tiles = cut_tiles(form, phase, g.batch, most_slices,
-                           std::min(cached_block / tile_size, most_tiles));
+        (divide_up(pass.fine_channels(), strip_block) + divide_up(g.coarse_channels, strip_block));
+    plan.tiles = cut_tiles(form, pass, most_slices, std::min(cached_block / tile_size, most_tiles));
     plan.block_size = plan.tiles.depth_parts() * strip_block * plan.width;
     plan.stride = frequency_stride(plan.block_at(plan.right_panels, 0));
     return plan;
@@ -272,21 +298,20 @@ void conv_winograd_weight_gradient(const ConvGeometry& g, const T* fine, const T
 template <class T, int tile>
 void conv_winograd_weight_gradient_of_pieces(const ConvGeometry& g, ImagePieces<const T> fine,
                                              const T* coarse, float* grad_weight) {
-    const PiecewisePass<T> pass{forward_sides(g), fine, nullptr, {}, {}};
-    const GatherPhase phase = gather_coarse_from_fine(g);
-    const WinogradForm form = choose_form<T>(tile, pass, phase, g.batch, sum_cost);
-    Plan<T> plan = make_plan(form, pass, phase, coarse);
+    const WinogradPass<T> pass(PiecewisePass<T>{forward_sides(g), fine, nullptr, {}, {}});
+    const WinogradForm form = choose_form<T>(tile, pass, g.batch, sum_cost);
+    Plan<T> plan = make_plan(form, pass, coarse);
     if (plan.tiles.count * plan.tiles.slices == 0) {
         std::fill_n(grad_weight, g.weight_size(), 0.0f);
         return;
     }
-    const bool phases = plan.size() > cached_gradient || plan.tiles.units() < enough_chunks;
+    const bool phases = plan.size() > cached_gradient || plan.tiles.units() < enough_chunks ||
+                        pass.phases.size() > 1;
     const std::int64_t chunks = phases ? 1 : enough_chunks;
     Workspace<float> partial(chunks * plan.size());
     if (phases) {
-        const std::int64_t both = form.frequencies() * (g.fine_channels + g.coarse_channels);
-        plan.tiles = cut_tiles(form, phase, g.batch, most_phase_slices,
-                               std::max(phase_budget, 2 * plan.size()) / both);
+        const std::int64_t both = form.frequencies() * (pass.fine_channels() + g.coarse_channels);
+        plan.tiles = cut_tiles(form, pass, most_phase_slices, budget_of_phase(plan.size()) / both);
         for (std::int64_t unit = 0; unit < plan.tiles.units(); ++unit)
             run_phases(plan, plan.tiles.at(unit), unit > 0, partial.data());
     } else {
