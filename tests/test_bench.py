@@ -6,9 +6,12 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from voxelgrad.backends import cpu
 from voxelgrad.bench.cases import Case, read_cases, set_names
+from voxelgrad.bench.limits import thread_count
 from voxelgrad.bench.networks import NETWORKS, Network
 from voxelgrad.cli import main
 
@@ -70,7 +73,7 @@ def test_limits_cover_every_kind(tmp_path: Path) -> None:
     assert main(["bench", "limits", *SMALL, "--json", str(out)]) == 0
     limits = json.loads(out.read_text())["limits"]
     names = {limit["name"] for limit in limits}
-    assert {"fma baseline", "memory triad past cache", "cache read", "memory write"} <= names
+    assert {"fma baseline", "memory spread past cache", "cache read", "memory write"} <= names
     assert all(limit["rate"] > 0 and limit["threads"] == 1 for limit in limits)
 
 
@@ -175,3 +178,21 @@ def test_malformed_cases_are_refused(case: object, tmp_path: Path) -> None:
     path.write_text(json.dumps({"cases": [case]}))
     with pytest.raises(ValueError, match=r"bad\.json: case 1"):
         read_cases([str(path)])
+
+
+@pytest.mark.parametrize("kind", ["copy_past_cache", "spread_past_cache", "gather_past_cache"])
+def test_traffic_counts_what_it_moves(kind: str) -> None:
+    a, output = cpu.empty((4096,)), cpu.empty((4096,))
+    a[:], output[:] = np.arange(4096), -1.0
+    with thread_count(1):
+        moved = cpu.run_bandwidth(kind, a, a, output, 2)
+    written = output[output >= 0]
+    if kind == "spread_past_cache":  # whole vectors, four times each
+        numbers, times = np.unique(written, return_counts=True)
+        assert np.array_equal(numbers, a[:1024]) and set(times) == {4}
+        read = 1024
+    else:
+        assert written.sum(dtype=np.float64) == a.sum(dtype=np.float64)
+        read = 4096
+    assert moved == 2 * 4 * (read + written.size)
+    assert written.size == (1024 if kind == "gather_past_cache" else 4096)

@@ -18,6 +18,9 @@ struct PeakKernels {
     void (*copy)(const float* a, float* output, std::int64_t count);
     void (*triad)(const float* a, const float* b, float* output, std::int64_t count);
     void (*triad_past_cache)(const float* a, const float* b, float* output, std::int64_t count);
+    // One number read for four written, and four read for one written: the quarter of an array.
+    void (*spread_past_cache)(const float* a, float* output, std::int64_t count);
+    void (*gather_past_cache)(const float* a, float* output, std::int64_t count);
 };
 
 VOXELGRAD_KERNEL_TABLE(PeakKernels, peak)

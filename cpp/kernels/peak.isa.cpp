@@ -55,8 +55,26 @@ void triad_past_cache(const float* a, const float* b, float* output, std::int64_
         stream(output + i, load(a + i) + factor * load(b + i));
 }
 
+constexpr int quarters = 4;
+
+void spread_past_cache(const float* a, float* output, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += quarters * lanes) {
+        const Vec value = load(a + i / quarters);
+        for (int k = 0; k < quarters; ++k) stream(output + i + k * lanes, value);
+    }
+}
+
+void gather_past_cache(const float* a, float* output, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += quarters * lanes) {
+        Vec sum = load(a + i);
+        for (int k = 1; k < quarters; ++k) sum += load(a + i + k * lanes);
+        stream(output + i / quarters, sum);
+    }
+}
+
 }  // namespace
 
-extern const PeakKernels peak = {fma, read, write, copy, triad, triad_past_cache};
+extern const PeakKernels peak = {
+    fma, read, write, copy, triad, triad_past_cache, spread_past_cache, gather_past_cache};
 
 }  // namespace voxelgrad::VOXELGRAD_ISA

@@ -18,7 +18,7 @@ constexpr int64_t unit = 128;  // floats that a part is a multiple of
 
 struct Traffic {
     const char* name;
-    int64_t arrays;  // that one pass reads or writes
+    int64_t quarters;  // of an array that one pass reads or writes
     void (*pass)(const float* a, const float* b, float* output, int64_t count);
 };
 
@@ -49,18 +49,31 @@ void triad_past_cache(const float* a, const float* b, float* output, int64_t cou
     copy_kernels().fence();
 }
 
-constexpr Traffic traffics[] = {{"read", 1, read},
-                                {"write", 1, write},
-                                {"copy", 2, copy},
-                                {"triad", 3, triad},
-                                {"copy_past_cache", 2, copy_past_cache},
-                                {"triad_past_cache", 3, triad_past_cache}};
+void spread_past_cache(const float* a, const float*, float* output, int64_t count) {
+    peak_kernels().spread_past_cache(a, output, count);
+    copy_kernels().fence();
+}
+
+void gather_past_cache(const float* a, const float*, float* output, int64_t count) {
+    peak_kernels().gather_past_cache(a, output, count);
+    copy_kernels().fence();
+}
+
+constexpr Traffic traffics[] = {{"read", 4, read},
+                                {"write", 4, write},
+                                {"copy", 8, copy},
+                                {"triad", 12, triad},
+                                {"copy_past_cache", 8, copy_past_cache},
+                                {"triad_past_cache", 12, triad_past_cache},
+                                {"spread_past_cache", 5, spread_past_cache},
+                                {"gather_past_cache", 5, gather_past_cache}};
 
 const Traffic& traffic_named(const std::string& kind) {
     for (const Traffic& traffic : traffics)
         if (kind == traffic.name) return traffic;
     fail("run_bandwidth: kind '", kind,
-         "' is unknown; choose read, write, copy, triad, copy_past_cache or triad_past_cache");
+         "' is unknown; choose read, write, copy, triad, or copy, triad, spread or gather with "
+         "_past_cache");
 }
 
 }  // namespace
@@ -110,7 +123,7 @@ int64_t run_bandwidth(const std::string& kind, View<const float> a, View<const f
         for (int64_t round = 0; round < rounds; ++round)
             traffic.pass(a.data + first, b.data + first, output.data + first, part);
     });
-    return rounds * threads * part * traffic.arrays * static_cast<int64_t>(sizeof(float));
+    return rounds * threads * part * traffic.quarters * static_cast<int64_t>(sizeof(float)) / 4;
 }
 
 }  // namespace voxelgrad

@@ -19,7 +19,8 @@ std::int64_t run_tiles(std::int64_t rounds);
 
 // `rounds` passes over arrays of one shape (size,), every thread over its own part; returns the
 // bytes that were read and written. kind: read (a), write (output), copy (a to output), triad
-// (output = a + 0.999 * b), and copy_past_cache and triad_past_cache, which store past the cache.
+// (output = a + 0.999 * b); and past the cache copy_past_cache, triad_past_cache, spread_past_cache
+// (four numbers written for each read) and gather_past_cache (one for each four read).
 std::int64_t run_bandwidth(const std::string& kind, View<const float> a, View<const float> b,
                            View<float> output, std::int64_t rounds);
 
