@@ -4,14 +4,8 @@
 #include <cstdlib>
 
 #include "core/check.hpp"
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
+#include "core/processor.hpp"
+#include "core/tile_registers.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -20,47 +14,16 @@ constexpr const char* names[] = {"baseline", "avx2", "avx512", "avx512_bf16", "a
 constexpr int levels = 5;
 
 #if defined(__x86_64__)
-struct Registers {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-};
-
-Registers cpuid(unsigned leaf, unsigned subleaf = 0) {
-    Registers r;
-    __get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d);
-    return r;
-}
-
-bool has(unsigned reg, int bit) { return (reg >> bit) & 1u; }
-
-// The registers that the operating system saves: bit 1 SSE, 2 AVX, 5 to 7 AVX-512, 17 and 18 tiles.
-unsigned saved_registers() {
-    if (!has(cpuid(1).c, 27)) return 0;
-    unsigned low, high;
-    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return low;
-}
-
-// Linux gives a process its tile registers when it asks for them.
-bool tiles_are_permitted() {
-#if defined(__linux__)
-    constexpr long request_permission = 0x1023, tile_data = 18;
-    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
-#else
-    return false;
-#endif
-}
-
 Isa detect() {
-    const Registers basic = cpuid(1), extended = cpuid(7);
+    const ProcessorRegisters basic = cpuid(1), extended = cpuid(7);
     const unsigned saved = saved_registers();
-    const bool f16c_fma = has(basic.c, 12) && has(basic.c, 29);
-    if (!f16c_fma || !has(extended.b, 5) || (saved & 0x6) != 0x6) return Isa::baseline;
-    const bool f_dq_bw_vl =
-        has(extended.b, 16) && has(extended.b, 17) && has(extended.b, 30) && has(extended.b, 31);
+    const bool f16c_fma = has_bit(basic.c, 12) && has_bit(basic.c, 29);
+    if (!f16c_fma || !has_bit(extended.b, 5) || (saved & 0x6) != 0x6) return Isa::baseline;
+    const bool f_dq_bw_vl = has_bit(extended.b, 16) && has_bit(extended.b, 17) &&
+                            has_bit(extended.b, 30) && has_bit(extended.b, 31);
     if (!f_dq_bw_vl || (saved & 0xE6) != 0xE6) return Isa::avx2;
-    if (!has(cpuid(7, 1).a, 5)) return Isa::avx512;
-    const bool tiles = has(extended.d, 22) && has(extended.d, 24) && (saved & 0x60000) == 0x60000;
-    return tiles && tiles_are_permitted() ? Isa::amx : Isa::avx512_bf16;
+    if (!has_bit(cpuid(7, 1).a, 5)) return Isa::avx512;
+    return may_use_tile_registers() ? Isa::amx : Isa::avx512_bf16;
 }
 #else
 Isa detect() { return Isa::baseline; }
