@@ -36,13 +36,13 @@ template <class T>
 struct Plan {
     const WinogradPass<T>& pass;
     WinogradGrid<const T> coarse;
-    WinogradTiles tiles;
-    std::int64_t width;  // of a panel of right channels
-    std::int64_t left_channels, left_blocks, right_channels, right_panels;
     bool right_is_fine;
+    std::int64_t width;  // of a panel of right channels
+    WinogradTiles tiles = {};
+    std::int64_t left_channels = 0, left_blocks = 0, right_channels = 0, right_panels = 0;
 
-    std::int64_t block_size;  // of sums: [depth part][16][width]
-    std::int64_t stride;      // of a frequency: [right panel][left block]
+    std::int64_t block_size = 0;  // of sums: [depth part][16][width]
+    std::int64_t stride = 0;      // of a frequency: [right panel][left block]
 
     std::int64_t block_at(std::int64_t panel, std::int64_t block) const {
         return (panel * left_blocks + block) * block_size;
@@ -262,17 +262,7 @@ constexpr std::int64_t budget_of_phase(std::int64_t sums) {
 template <class T>
 Plan<T> make_plan(WinogradForm form, const WinogradPass<T>& pass, const T* coarse) {
     const ConvGeometry& g = pass.geometry;
-    Plan<T> plan{pass,
-                 coarse_grid(g, coarse),
-                 {},
-                 winograd_product_kernels().panel,
-                 0,
-                 0,
-                 0,
-                 0,
-                 !g.transposed,
-                 0,
-                 0};
+    Plan<T> plan{pass, coarse_grid(g, coarse), !g.transposed, winograd_product_kernels().panel};
     plan.left_channels = plan.right_is_fine ? g.coarse_channels : pass.fine_channels();
     plan.right_channels = plan.right_is_fine ? pass.fine_channels() : g.coarse_channels;
     plan.left_blocks = divide_up(plan.left_channels, strip_block);
