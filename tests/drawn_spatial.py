@@ -70,17 +70,22 @@ def _weights(draw: Draw, kernel: tuple[int, ...], depths: tuple[int, int, int]) 
     return [Arg((outputs, *kernel, inputs // groups)), bias]
 
 
+def _threes(rank: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Return kernels that Winograd's algorithm takes."""
+    return st.integers(1, 3).map(lambda depth: (depth, 3, 3)[-rank:])
+
+
 def _kernels(rank: int) -> st.SearchStrategy[tuple[int, ...]]:
     """Return kernels, those that Winograd's algorithm takes more often than by chance."""
-    threes = st.integers(1, 3).map(lambda depth: (depth, 3, 3)[-rank:])
-    return per_axis(rank, st.integers(1, LARGEST_KERNEL[rank])) | threes
+    return per_axis(rank, st.integers(1, LARGEST_KERNEL[rank])) | _threes(rank)
 
 
 @st.composite
-def convolutions(draw: Draw, rank: int) -> OpCase:
-    depths = _depths(draw)
-    kernel, size = draw(_kernels(rank)), draw(extents(rank))
-    plain = draw(st.booleans())
+def convolutions(draw: Draw, rank: int, in_blocks: bool = False) -> OpCase:
+    """Draw a convolution; ``in_blocks``: one that may read its image in blocks of channels."""
+    depths = (32 + draw(DEPTHS), draw(DEPTHS), 1) if in_blocks else _depths(draw)
+    kernel, size = draw((_threes if in_blocks else _kernels)(rank)), draw(extents(rank))
+    plain = in_blocks or draw(st.booleans())
     stride = (1,) * rank if plain else draw(per_axis(rank, st.integers(1, 4)))
     dilation = (1,) * rank if plain else draw(per_axis(rank, st.integers(1, 3)))
     uneven = draw(st.booleans())

@@ -75,6 +75,8 @@ def test_limits_cover_every_kind(tmp_path: Path) -> None:
     names = {limit["name"] for limit in limits}
     assert {"fma baseline", "memory spread past cache", "cache read", "memory write"} <= names
     assert all(limit["rate"] > 0 and limit["threads"] == 1 for limit in limits)
+    of_the_cache = sorted(name for name in names if name.startswith("cache "))
+    assert of_the_cache == ["cache copy", "cache read", "cache triad", "cache write"]
 
 
 def test_kernels_run_in_bfloat16(shapes: str, tmp_path: Path) -> None:

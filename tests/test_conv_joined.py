@@ -143,6 +143,17 @@ def test_a_skip_lives_no_longer_than_the_convolution_that_reads_it() -> None:
     assert images == []
 
 
+def test_a_forward_hook_sees_the_images_that_a_block_joins() -> None:
+    vg.manual_seed(0)
+    model = vg.models.UNet(1, 2, features=(4, 8))
+    seen: list[list[tuple[int, ...]]] = []
+    model.decoder[0].register_forward_hook(
+        lambda block, inputs, output: seen.append([image.shape for image in inputs[0]])
+    )
+    model(normal(np.random.default_rng(0), (1, 6, 8, 1)))
+    assert seen == [[(1, 6, 8, 4)] * 2]
+
+
 class Join(nn.Module):
     """A skip over a norm and a convolution, joined by what comes next."""
 

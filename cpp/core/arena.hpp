@@ -16,6 +16,7 @@ namespace voxelgrad {
 class Arena {
  public:
     static constexpr std::size_t unit = std::size_t{64} << 10;  // all sizes are multiples of it
+    static constexpr std::size_t large_from = std::size_t{1} << 20;  // bytes; less lies elsewhere
 
     // From the smallest free block that is large enough, the lowest of several; null if there is no
     // room. Aligned to `unit`. Its pages are huge ones where the system has them.

@@ -8,12 +8,11 @@
 namespace voxelgrad {
 namespace {
 
-constexpr std::size_t large_from = std::size_t{1} << 20;
 constexpr std::size_t line = 64;
 
 // Large arrays begin where the pool's large blocks do, others at a cache line.
 std::size_t rounded(std::size_t bytes) {
-    return bytes >= large_from ? Arena::rounded(bytes) : (bytes + line - 1) / line * line;
+    return bytes >= Arena::large_from ? Arena::rounded(bytes) : (bytes + line - 1) / line * line;
 }
 
 }  // namespace
@@ -91,7 +90,7 @@ void PlanMemory::find_free(const std::vector<std::size_t>& members) {
         char* begin = block_;
         free_[call].add_range(begin, begin);  // an arena of nothing, not of addresses of its own
         const auto add_until = [&](char* end) {
-            if (begin + large_from <= end) free_[call].add_range(begin, end);
+            if (begin + Arena::large_from <= end) free_[call].add_range(begin, end);
         };
         for (const Array* array : by_address) {
             if (call < array->begin || call >= array->end) continue;

@@ -19,7 +19,6 @@ namespace {
 constexpr std::size_t alignment = 64;
 constexpr std::size_t page = 4096;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
-constexpr std::size_t large_from = std::size_t{1} << 20;  // from the arena, or mapped
 
 // Sits in the cache line before a block that is not the arena's.
 struct Header {
@@ -57,7 +56,7 @@ void* map_block(std::size_t capacity) {
 }
 
 void* new_block(std::size_t capacity) {
-    if (capacity >= large_from) return map_block(capacity);
+    if (capacity >= Arena::large_from) return map_block(capacity);
     void* origin = std::aligned_alloc(alignment, capacity + alignment);
     if (origin == nullptr) return nullptr;
     return place_header(origin, static_cast<char*>(origin) + alignment, capacity, 0);
@@ -150,7 +149,7 @@ ScratchArena::~ScratchArena() { my_scratch_arena = before_; }
 
 void* scratch_allocate(std::size_t bytes) {
     void* block = nullptr;
-    if (bytes < large_from)
+    if (bytes < Arena::large_from)
         block = my_scratch.take(rounded(bytes));
     else if (my_scratch_arena != nullptr)
         block = my_scratch_arena->take(bytes);
@@ -158,7 +157,7 @@ void* scratch_allocate(std::size_t bytes) {
 }
 
 void scratch_release(void* block, std::size_t bytes) noexcept {
-    if (bytes < large_from)
+    if (bytes < Arena::large_from)
         my_scratch.keep(block);
     else if (my_scratch_arena != nullptr && my_scratch_arena->owns(block))
         my_scratch_arena->give_back(block);
@@ -171,7 +170,7 @@ void* pool_allocate(std::size_t bytes) {
     Cache& shared = cache();
     {
         std::lock_guard lock(shared.lock);
-        void* const large = bytes >= large_from ? shared.arena.take(bytes) : nullptr;
+        void* const large = bytes >= Arena::large_from ? shared.arena.take(bytes) : nullptr;
         if (large != nullptr) {
             count_in_use(shared.statistics, Arena::rounded(bytes));
             return large;
@@ -196,7 +195,7 @@ void* pool_allocate_lasting(std::size_t bytes) {
         std::lock_guard lock(shared.lock);
         has_room = shared.arena.has_room(bytes);
     }
-    if (!has_room && bytes >= large_from) pool_trim();
+    if (!has_room && bytes >= Arena::large_from) pool_trim();
     return pool_allocate(bytes);
 }
 

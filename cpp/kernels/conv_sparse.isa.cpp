@@ -177,43 +177,41 @@ void spread(const SparseSpread& s, std::int64_t first) {
     }
 }
 
-// Calls run.operator()<rows, vectors>(first row) for the rows of a window, as many at once as have
-// room.
-template <int rows, int vectors, class Run>
+// Calls run.operator()<width, rows, vectors>(first row) for the rows of a window, as many at once
+// as have room.
+template <int width, int rows, int vectors, class Run>
 void run_rows(const SparseWindow& window, std::int64_t first, const Run& run) {
     if constexpr (rows > 1)
-        if (window.rows - first < rows) return run_rows<rows - 1, vectors>(window, first, run);
-    run.template operator()<rows, vectors>(first);
+        if (window.rows - first < rows)
+            return run_rows<width, rows - 1, vectors>(window, first, run);
+    run.template operator()<width, rows, vectors>(first);
 }
 
-template <int vectors = sparse_most_vectors, class Run>
-void run_window(const SparseWindow& window, const Run& run) {
+template <int width, int vectors = sparse_most_vectors, class Run>
+void run_vectors(const SparseWindow& window, const Run& run) {
     if constexpr (vectors > 1)
-        if (window.vectors < vectors) return run_window<vectors - 1>(window, run);
+        if (window.vectors < vectors) return run_vectors<width, vectors - 1>(window, run);
     constexpr int fit = most_sums / vectors, at_once = fit < most_rows ? fit : most_rows;
     for (std::int64_t first = 0; first < window.rows; first += at_once)
-        run_rows<at_once, vectors>(window, first, run);
+        run_rows<width, at_once, vectors>(window, first, run);
+}
+
+template <class Run>
+void run_window(const SparseWindow& window, const Run& run) {
+    if constexpr (lanes > half_lanes)
+        if (window.width == half_lanes) return run_vectors<half_lanes>(window, run);
+    run_vectors<lanes>(window, run);
 }
 
 void add_windows(const SparseSum& s) {
-    if constexpr (lanes > half_lanes)
-        if (s.window.width == half_lanes)
-            return run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
-                add<half_lanes, rows, vectors>(s, first);
-            });
-    run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
-        add<lanes, rows, vectors>(s, first);
+    run_window(s.window, [&]<int width, int rows, int vectors>(std::int64_t first) {
+        add<width, rows, vectors>(s, first);
     });
 }
 
 void spread_windows(const SparseSpread& s) {
-    if constexpr (lanes > half_lanes)
-        if (s.window.width == half_lanes)
-            return run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
-                spread<half_lanes, rows, vectors>(s, first);
-            });
-    run_window(s.window, [&]<int rows, int vectors>(std::int64_t first) {
-        spread<lanes, rows, vectors>(s, first);
+    run_window(s.window, [&]<int width, int rows, int vectors>(std::int64_t first) {
+        spread<width, rows, vectors>(s, first);
     });
 }
 

@@ -14,8 +14,8 @@ import numpy as np
 from voxelgrad import backends
 from voxelgrad.bench.timing import Timing, interleave, time_once
 
+_THROUGH_CACHE = ("read", "write", "copy", "triad")
 _PAST_CACHE = ("copy_past_cache", "triad_past_cache", "spread_past_cache", "gather_past_cache")
-_TRAFFIC = ("read", "write", "copy", "triad", *_PAST_CACHE)
 _LOPSIDED = ("memory spread past cache", "memory gather past cache")  # limits of few layers
 _VECTOR_SETS = ("baseline", "avx2", "avx512")  # the others differ in bfloat16 alone
 _SECOND_LEVEL_BYTES = 1 << 19  # a thread: half of the second-level cache of recent processors
@@ -105,7 +105,8 @@ def memory_limits(runs: int, megabytes: int) -> list[Limit]:
         runs: Runs of each kind, interleaved.
         megabytes: Size of each of the three arrays; they must exceed all caches together.
     """
-    limits = _traffic_limits("memory", runs, megabytes * 2**20, 1)
+    kinds = (*_THROUGH_CACHE, *_PAST_CACHE)
+    limits = _traffic_limits("memory", kinds, runs, megabytes * 2**20, 1)
     backends.load("cpu").memory_trim()  # the workers that follow shall not lack it
     return limits
 
@@ -113,11 +114,7 @@ def memory_limits(runs: int, megabytes: int) -> list[Limit]:
 def cache_limits(runs: int, rounds: int = 200) -> list[Limit]:
     """Measure traffic with the second-level cache, ``rounds`` passes a run."""
     total = _SECOND_LEVEL_BYTES * backends.load("cpu").num_threads()
-    return [
-        limit
-        for limit in _traffic_limits("cache", runs, total // 3, rounds)
-        if "past_cache" not in limit.name
-    ]
+    return _traffic_limits("cache", _THROUGH_CACHE, runs, total // 3, rounds)
 
 
 def first_touch_limits(runs: int, megabytes: int) -> list[Limit]:
@@ -208,7 +205,9 @@ def _product_limits(
     ]
 
 
-def _traffic_limits(level: str, runs: int, array_bytes: int, rounds: int) -> list[Limit]:
+def _traffic_limits(
+    level: str, kinds: Sequence[str], runs: int, array_bytes: int, rounds: int
+) -> list[Limit]:
     cpu = backends.load("cpu")
     a, b, output = (cpu.empty((array_bytes // 4,)) for _ in range(3))
     for array in (a, b, output):
@@ -217,11 +216,11 @@ def _traffic_limits(level: str, runs: int, array_bytes: int, rounds: int) -> lis
     def run(kind: str) -> int:
         return int(cpu.run_bandwidth(kind, a, b, output, rounds))
 
-    work = [run(kind) for kind in _TRAFFIC]
-    timings = interleave([partial(run, kind) for kind in _TRAFFIC], runs)
+    work = [run(kind) for kind in kinds]
+    timings = interleave([partial(run, kind) for kind in kinds], runs)
     return [
         Limit(f"{level} {kind.replace('_', ' ')}", cpu.num_threads(), "GB/s", moved, timing)
-        for kind, moved, timing in zip(_TRAFFIC, work, timings, strict=True)
+        for kind, moved, timing in zip(kinds, work, timings, strict=True)
     ]
 
 

@@ -82,7 +82,8 @@ class ConvBlock(nn.Module):
     def forward(self, input: Tensor | list[Tensor]) -> Tensor:
         """Return the features, (N, *spatial', features).
 
-        A list is emptied: its images need not live longer than the first convolution.
+        A list is emptied, unless forward hooks will want to see its images: they need not live
+        longer than the first convolution.
         """
         # Nested: an array that has a name lives until the block is through.
         return normalise(
@@ -96,7 +97,8 @@ class ConvBlock(nn.Module):
         if isinstance(input, Tensor):
             return self.conv1(input)
         output = self.conv1(*input)
-        input.clear()
+        if not self._forward_hooks:
+            input.clear()
         return output
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from voxelgrad.autograd import restore
@@ -28,6 +30,8 @@ class _Convolution(Lowered):
     )
     input_names = ("input", "weight", "bias")
     op: str
+    kernels: tuple[str, str, str]  # forward, of the data, of the weight
+    given: Callable[[list[Array]], Any] = itemgetter(0)  # the images as the kernels take them
 
     def __init__(
         self,
@@ -56,13 +60,20 @@ class _Convolution(Lowered):
         kept = [self.keep(i, image) if needs_weight else None for i, image in enumerate(images)]
         self.saved = (*kept, weight if any(needs_input) else None)
 
-    def _data_gradient(self, grad_output: Array, weight: Array, *grad_inputs: Array) -> None:
+    def _shape(self, input_shape: Shape, weight_shape: Shape) -> Shape:
+        """Check the shapes and return the output's."""
         raise NotImplementedError
 
-    def _weight_gradient(
-        self, grad_output: Array, inputs: list[Array], grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        raise NotImplementedError
+    def check(self, input: Array, weight: Array, bias: Array | None) -> None:
+        self.output_shape = self._shape(input.shape, weight.shape)
+        check_parameter(self.op, "bias", bias, self.output_shape[-1], "the output")
+
+    def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
+        self._keep(weight, input)
+        output: Array = self.backend.empty(self.output_shape, input.dtype)
+        run = getattr(self.backend, self.kernels[0])
+        run(input, weight, bias, output, *self._settings(), 1.0)
+        return output
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
         assert self.saved is not None
@@ -77,7 +88,8 @@ class _Convolution(Lowered):
         if needs_weight:
             grad_weight = empty(self.weight_shape, learned)
             inputs = [restore(one) for one in kept]
-            self._weight_gradient(grad_output, inputs, grad_weight, grad_bias)
+            run = getattr(self.backend, self.kernels[2])
+            run(grad_output, self.given(inputs), grad_weight, grad_bias, *self._settings())
             del inputs
         elif grad_bias is not None:
             self.backend.reduce_sum(
@@ -87,7 +99,8 @@ class _Convolution(Lowered):
         if not any(needs_input):
             return (*[None] * len(needs_input), grad_weight, grad_bias)
         grad_inputs = [empty(shape, dtype) for shape in self.input_shapes]
-        self._data_gradient(grad_output, weight, *grad_inputs)
+        run = getattr(self.backend, self.kernels[1])
+        run(grad_output, weight, self.given(grad_inputs), *self._settings())
         return (*grad_inputs, grad_weight, grad_bias)
 
 
@@ -95,28 +108,10 @@ class Conv(_Convolution):
     """Cross-correlation of 1 to 3 spatial axes, with stride, zero padding, dilation and groups."""
 
     __slots__ = ()
+    kernels = ("conv_forward", "conv_backward_data", "conv_backward_weight")
 
-    def check(self, input: Array, weight: Array, bias: Array | None) -> None:
-        self.output_shape = conv_shape(
-            self.op, self.rank, input.shape, weight.shape, *self._settings()
-        )
-        check_parameter(self.op, "bias", bias, self.output_shape[-1], "the output")
-
-    def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
-        self._keep(weight, input)
-        output: Array = self.backend.empty(self.output_shape, input.dtype)
-        self.backend.conv_forward(input, weight, bias, output, *self._settings(), 1.0)
-        return output
-
-    def _data_gradient(self, grad_output: Array, weight: Array, *grad_inputs: Array) -> None:
-        self.backend.conv_backward_data(grad_output, weight, *grad_inputs, *self._settings())
-
-    def _weight_gradient(
-        self, grad_output: Array, inputs: list[Array], grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        self.backend.conv_backward_weight(
-            grad_output, *inputs, grad_weight, grad_bias, *self._settings()
-        )
+    def _shape(self, input_shape: Shape, weight_shape: Shape) -> Shape:
+        return conv_shape(self.op, self.rank, input_shape, weight_shape, *self._settings())
 
 
 class JoinedConv(_Convolution):
@@ -126,6 +121,8 @@ class JoinedConv(_Convolution):
     """
 
     __slots__ = ("parameters_from",)
+    kernels = ("conv_joined_forward", "conv_joined_backward_data", "conv_joined_backward_weight")
+    given = list
 
     def __init__(self, count: int, *settings: Any) -> None:
         super().__init__(*settings)
@@ -135,38 +132,29 @@ class JoinedConv(_Convolution):
         count = self.parameters_from
         return f"input[{index}]" if index < count else self.input_names[index - count + 1]
 
-    def check(self, *arrays: Array | None) -> None:
+    def check(self, *arrays: Any) -> None:
         *images, weight, bias = arrays
-        assert weight is not None
-        shapes = [image.shape for image in images if image is not None]
-        joined = joined_shape(self.op, self.rank, shapes)
+        joined = joined_shape(self.op, self.rank, [image.shape for image in images])
         self.output_shape = conv_shape(self.op, self.rank, joined, weight.shape, *self._settings())
         check_parameter(self.op, "bias", bias, self.output_shape[-1], "the output")
 
-    def forward(self, *arrays: Array) -> Array:
+    def forward(self, *arrays: Any) -> Array:
         *images, weight, bias = arrays
         self._keep(weight, *images)
         output: Array = self.backend.empty(self.output_shape, images[0].dtype)
         self.backend.conv_joined_forward(images, weight, bias, output, *self._settings(), 1.0)
         return output
 
-    def _data_gradient(self, grad_output: Array, weight: Array, *grad_inputs: Array) -> None:
-        self.backend.conv_joined_backward_data(
-            grad_output, weight, list(grad_inputs), *self._settings()
-        )
-
-    def _weight_gradient(
-        self, grad_output: Array, inputs: list[Array], grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        self.backend.conv_joined_backward_weight(
-            grad_output, inputs, grad_weight, grad_bias, *self._settings()
-        )
-
 
 class ConvTranspose(_Convolution):
     """Transposed convolution: the gradient of a convolution with respect to its input."""
 
     __slots__ = ("output_padding",)
+    kernels = (
+        "conv_transpose_forward",
+        "conv_transpose_backward_data",
+        "conv_transpose_backward_weight",
+    )
 
     def __init__(
         self,
@@ -181,31 +169,6 @@ class ConvTranspose(_Convolution):
         super().__init__(op, rank, stride, padding, dilation, groups)
         self.output_padding = as_ints(op, "output_padding", output_padding, rank)
 
-    def check(self, input: Array, weight: Array, bias: Array | None) -> None:
-        self.output_shape = conv_transpose_shape(
-            self.op,
-            self.rank,
-            input.shape,
-            weight.shape,
-            *self._settings(),
-            self.output_padding,
-        )
-        check_parameter(self.op, "bias", bias, self.output_shape[-1], "the output")
-
-    def forward(self, input: Array, weight: Array, bias: Array | None) -> Array:
-        self._keep(weight, input)
-        output: Array = self.backend.empty(self.output_shape, input.dtype)
-        self.backend.conv_transpose_forward(input, weight, bias, output, *self._settings(), 1.0)
-        return output
-
-    def _data_gradient(self, grad_output: Array, weight: Array, *grad_inputs: Array) -> None:
-        self.backend.conv_transpose_backward_data(
-            grad_output, weight, *grad_inputs, *self._settings()
-        )
-
-    def _weight_gradient(
-        self, grad_output: Array, inputs: list[Array], grad_weight: Array, grad_bias: Array | None
-    ) -> None:
-        self.backend.conv_transpose_backward_weight(
-            grad_output, *inputs, grad_weight, grad_bias, *self._settings()
-        )
+    def _shape(self, input_shape: Shape, weight_shape: Shape) -> Shape:
+        settings = (*self._settings(), self.output_padding)
+        return conv_transpose_shape(self.op, self.rank, input_shape, weight_shape, *settings)
