@@ -24,6 +24,7 @@ RUNTIME = {
     "set_num_threads",
 }
 FUSED = {
+    "conv_norm_forward",
     "conv_pooled_backward_weight",
     "conv_reads_pooled",
     "relu_max_pool_forward",

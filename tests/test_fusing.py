@@ -238,8 +238,10 @@ def test_the_first_layers_gradient_is_never_written(monkeypatch: pytest.MonkeyPa
     assert names.count("conv_pooled_backward_weight") == 1
 
 
-def recorded(monkeypatch: pytest.MonkeyPatch, net: nn.Module, images: np.ndarray) -> list[str]:
-    """Return the names of the calls in a plan of a training step."""
+def recorded(
+    monkeypatch: pytest.MonkeyPatch, net: nn.Module, images: np.ndarray, pixels: tuple[int, ...] = ()
+) -> list[str]:
+    """Return the names of the calls in a plan of a training step; labels are (N, *pixels)."""
     names: list[str] = []
     record = recording.Recorder.call
 
@@ -248,5 +250,5 @@ def recorded(monkeypatch: pytest.MonkeyPatch, net: nn.Module, images: np.ndarray
         return record(self, name, *values)
 
     monkeypatch.setattr(recording.Recorder, "call", call)
-    vg.compile(net, ops.cross_entropy)(images, np.zeros(len(images), np.int64))
+    vg.compile(net, ops.cross_entropy)(images, np.zeros((len(images), *pixels), np.int64))
     return names

@@ -11,6 +11,7 @@
 #include "ops/clip.hpp"
 #include "ops/conv.hpp"
 #include "ops/conv_joined.hpp"
+#include "ops/conv_norm.hpp"
 #include "ops/conv_pooled.hpp"
 #include "ops/cross_entropy.hpp"
 #include "ops/dice.hpp"
@@ -224,6 +225,14 @@ void define_norm(py::module_& m) {
         "activation"_a, "alpha"_a);
 }
 
+template <class T>
+void define_conv_norm(py::module_& m) {
+    def(m, "conv_norm_forward", vg::conv_norm_forward<T>, "inputs"_a, "weight"_a, "bias"_a,
+        "conv_output"_a, "stride"_a, "padding"_a, "dilation"_a, "groups"_a, "slope"_a, "norm"_a,
+        "norm_weight"_a, "norm_bias"_a, "output"_a, "mean"_a, "invstd"_a, "eps"_a, "activation"_a,
+        "alpha"_a);
+}
+
 void define_pooled_conv(py::module_& m) {
     def(m, "conv_reads_pooled", vg::conv_reads_pooled, "input"_a, "weight"_a, "padding"_a,
         "pool_size"_a);
@@ -309,5 +318,7 @@ PYBIND11_MODULE(_cpu, m) {
     define_norm<float>(m);
     define_norm<vg::bf16>(m);
     define_norm_fold(m);
+    define_conv_norm<float>(m);
+    define_conv_norm<vg::bf16>(m);
     vg::define_plan(m);
 }

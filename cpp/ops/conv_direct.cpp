@@ -19,6 +19,7 @@
 #include "ops/conv_pass.hpp"
 #include "ops/conv_sparse.hpp"
 #include "ops/conv_strip.hpp"
+#include "ops/conv_written.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -235,6 +236,11 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / plan.panels)],
                   item % plan.panels, box, group, strip.data());
     if (plan.stream) copy_kernels().fence();
+    if (pass.epilogue.written) {  // a forward pass: one phase, each item is a panel
+        const std::int64_t end = (part + 1) * items / parts * plan.width;
+        tell_of_box(*pass.epilogue.written, pass.target.extent, box.image, box.first, box.count,
+                    std::min(end, pass.target.channels) - part * items / parts * plan.width);
+    }
 }
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {

@@ -57,19 +57,29 @@ class JoinedCopy {
 }  // namespace
 
 template <class T>
-void conv_joined_forward(const std::vector<View<const T>>& inputs, View<const float> weight,
-                         OptionalView<const float> bias, View<T> output, Dims stride, Dims padding,
-                         Dims dilation, std::int64_t groups, float slope) {
-    const char* const op = "conv_joined_forward";
+void write_conv_joined(const char* op, const std::vector<View<const T>>& inputs,
+                       View<const float> weight, OptionalView<const float> bias, View<T> output,
+                       Dims stride, Dims padding, Dims dilation, std::int64_t groups, float slope,
+                       WrittenChunks* written) {
     const Joined<const T> joined(op, "input", inputs);
     const auto g = conv_geometry(op, false, shape_of(joined.whole), shape_of(output), weight,
                                  stride, padding, dilation, groups);
     const auto& algorithm = choose_conv_algorithm<T>(g);
-    const ConvEpilogue epilogue{bias_data(op, bias, output), slope};
+    const ConvEpilogue epilogue{bias_data(op, bias, output), slope, written};
     if (joined.suit(g, algorithm))
         return algorithm.coarse_from_pieces(g, joined.pieces, weight.data, epilogue, output.data);
+    if (inputs.size() == 1)
+        return algorithm.coarse_from_fine(g, inputs[0].data, weight.data, epilogue, output.data);
     algorithm.coarse_from_fine(g, JoinedCopy<T>(joined, inputs).data(), weight.data, epilogue,
                                output.data);
+}
+
+template <class T>
+void conv_joined_forward(const std::vector<View<const T>>& inputs, View<const float> weight,
+                         OptionalView<const float> bias, View<T> output, Dims stride, Dims padding,
+                         Dims dilation, std::int64_t groups, float slope) {
+    write_conv_joined("conv_joined_forward", inputs, weight, bias, output, stride, padding,
+                      dilation, groups, slope, nullptr);
 }
 
 template <class T>
@@ -109,6 +119,9 @@ void conv_joined_backward_weight(View<const T> grad_output,
 }
 
 #define VOXELGRAD_INSTANTIATE(T)                                                                  \
+    template void write_conv_joined(const char*, const std::vector<View<const T>>&,               \
+                                    View<const float>, OptionalView<const float>, View<T>, Dims,  \
+                                    Dims, Dims, std::int64_t, float, WrittenChunks*);             \
     template void conv_joined_forward(const std::vector<View<const T>>&, View<const float>,       \
                                       OptionalView<const float>, View<T>, Dims, Dims, Dims,       \
                                       std::int64_t, float);                                       \

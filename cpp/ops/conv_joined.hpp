@@ -13,10 +13,19 @@
 
 namespace voxelgrad {
 
+class WrittenChunks;
+
 template <class T>
 void conv_joined_forward(const std::vector<View<const T>>& inputs, View<const float> weight,
                          OptionalView<const float> bias, View<T> output, Dims stride, Dims padding,
                          Dims dilation, std::int64_t groups, float slope);
+// The same as part of another op, whose name errors begin with. `written` (null: nobody) hears of
+// the output as it is written.
+template <class T>
+void write_conv_joined(const char* op, const std::vector<View<const T>>& inputs,
+                       View<const float> weight, OptionalView<const float> bias, View<T> output,
+                       Dims stride, Dims padding, Dims dilation, std::int64_t groups, float slope,
+                       WrittenChunks* written);
 template <class T>
 void conv_joined_backward_data(View<const T> grad_output, View<const float> weight,
                                const std::vector<View<T>>& grad_inputs, Dims stride, Dims padding,

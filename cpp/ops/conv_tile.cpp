@@ -10,6 +10,7 @@
 #include "kernels/tile.hpp"
 #include "ops/conv_algorithms.hpp"
 #include "ops/conv_tile_pass.hpp"
+#include "ops/conv_written.hpp"
 
 namespace voxelgrad {
 namespace {
@@ -124,6 +125,14 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / panels)], item % panels, box,
                   strip.data());
     tile_bf16_product_kernels().end();
+    if (pass.epilogue.written) {  // a forward pass: one phase, each item is a panel
+        std::int64_t count[conv_axes];
+        for (int a = 0; a < conv_axes; ++a)
+            count[a] = std::min(plan.strip.box[a], plan.whole.count[a] - box.first[a]);
+        const std::int64_t end = (part + 1) * items / parts * tile_columns;
+        tell_of_box(*pass.epilogue.written, pass.target_extent(), box.image, box.first, count,
+                    std::min(end, pass.target_channels()) - part * items / parts * tile_columns);
+    }
 }
 
 // Bias by panels, zeros where there is none.

@@ -18,6 +18,9 @@ class Widened {
     Workspace<float> floats_;
 };
 
+// What is left to do for the float result, which is not the output yet.
+ConvEpilogue of_copy(const ConvEpilogue& epilogue) { return {epilogue.bias, epilogue.slope}; }
+
 std::int64_t fine_size(const ConvGeometry& g) {
     return g.batch * g.fine_pixels() * g.groups * g.fine_channels;
 }
@@ -30,7 +33,7 @@ void coarse_from_fine(const ConvGeometry& g, const bf16* fine, const float* weig
                       const ConvEpilogue& epilogue, bf16* coarse) {
     const Workspace<float> result(coarse_size(g));
     choose_conv_algorithm<float>(g).coarse_from_fine(g, Widened(fine, fine_size(g)).data(), weight,
-                                                     epilogue, result.data());
+                                                     of_copy(epilogue), result.data());
     narrow({result.data(), 1, {coarse_size(g)}}, {coarse, 1, {coarse_size(g)}});
 }
 
@@ -38,7 +41,7 @@ void fine_from_coarse(const ConvGeometry& g, const bf16* coarse, const float* we
                       const ConvEpilogue& epilogue, bf16* fine) {
     const Workspace<float> result(fine_size(g));
     choose_conv_algorithm<float>(g).fine_from_coarse(g, Widened(coarse, coarse_size(g)).data(),
-                                                     weight, epilogue, result.data());
+                                                     weight, of_copy(epilogue), result.data());
     narrow({result.data(), 1, {fine_size(g)}}, {fine, 1, {fine_size(g)}});
 }
 

@@ -186,6 +186,9 @@ void write_grid(const Plan<T>& plan, const TileBlock& block, const float* produc
                                                     plan.bias + begin, to);
     }
     if (to.past_cache) winograd_kernels().fence();
+    if (plan.pass.epilogue.written)
+        tell_of_tiles(*plan.pass.epilogue.written, plan.tiles, block, grid.extent, end - begin,
+                      first, count);
 }
 
 // The same for all channels of a panel, whichever grids they lie in.

@@ -65,6 +65,12 @@ struct TilePlace {
 };
 TilePlace place_of(const WinogradTiles& tiles, std::int64_t tile);
 
+// Tells of the pixels of target tiles [first, first + count) of a block, `channels` channels of
+// which are written. extent: of the target's images, which are in one piece.
+void tell_of_tiles(WrittenChunks& written, const WinogradTiles& tiles, const TileBlock& block,
+                   const std::int64_t* extent, std::int64_t channels, std::int64_t first,
+                   std::int64_t count);
+
 // Floats between frequencies that hold `size` each: an odd number of cache lines, since the
 // frequencies of a tile must not fall on the same cache sets.
 std::int64_t frequency_stride(std::int64_t size);

@@ -2,39 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <deque>
 
 #include "core/parallel_for.hpp"
 #include "core/pool.hpp"
 #include "core/streaming.hpp"
+#include "ops/norm_sums.hpp"
 
 namespace voxelgrad {
 namespace {
 
 using std::int64_t;
 
-constexpr int64_t vector = 32;               // whole vectors, and whole cache lines of bf16
-constexpr int64_t chunk_elements = 1 << 15;  // 128 KiB of float: small enough for L2
-constexpr int64_t chunk_rows = 16;           // at least, so that sums stay few
-
-// Channels repeated until they fill whole vectors and enough of them.
-struct Pattern {
-    int64_t channels, period, chunk;  // chunk: elements, whole periods
-
-    explicit Pattern(int64_t channel_count) : channels(channel_count) {
-        constexpr int64_t enough = 64, longest = 2048;
-        int64_t repeat = vector / std::gcd(channels, vector);
-        while (channels * repeat < enough) repeat *= 2;
-        period = channels * repeat <= longest ? channels * repeat : channels;
-        chunk = std::max(chunk_rows, chunk_elements / period) * period;
-    }
-    int64_t chunks(int64_t size) const { return (size + chunk - 1) / chunk; }
-};
-
 // Runs body(begin, count) on the chunks of an array, the last chunk first: what an earlier pass
 // over the array has read last is still in cache.
 template <class Body>
-void for_chunks_backwards(const Pattern& pattern, int64_t size, Body&& body) {
+void for_chunks_backwards(const NormPattern& pattern, int64_t size, Body&& body) {
     const int64_t chunks = pattern.chunks(size);
     parallel_for(chunks, [&](int64_t k) {
         const int64_t begin = (chunks - 1 - k) * pattern.chunk;
@@ -42,59 +25,10 @@ void for_chunks_backwards(const Pattern& pattern, int64_t size, Body&& body) {
     });
 }
 
-// Two sums for every channel of a sample.
-class ChannelSums {
- public:
-    ChannelSums(const Pattern& pattern, int64_t size)
-        : pattern_(pattern),
-          size_(size),
-          totals_(2 * pattern.channels),
-          partial_(pattern.chunks(size) * 2 * pattern.period) {}
-
-    double first(int64_t c) const { return totals_[c]; }
-    double second(int64_t c) const { return totals_[pattern_.channels + c]; }
-    int64_t period() const { return pattern_.period; }
-
-    // sums(begin, count, first, second) writes the sums of one chunk for every column of the
-    // pattern.
-    template <class Sums>
-    void compute(Sums&& sums) {
-        parallel_for(pattern_.chunks(size_), [&](int64_t k) {
-            double* const first = partial_.data() + k * 2 * pattern_.period;
-            const int64_t begin = k * pattern_.chunk;
-            sums(begin, std::min(pattern_.chunk, size_ - begin), first, first + pattern_.period);
-            fold(first);
-            fold(first + pattern_.period);
-        });
-        add_chunks();
-    }
-
- private:
-    // The channels are repeated a power of two times: halves are added until one is left.
-    void fold(double* columns) const {
-        for (int64_t half = pattern_.period / 2; half >= pattern_.channels; half /= 2)
-            for (int64_t c = 0; c < half; ++c) columns[c] += columns[half + c];
-    }
-
-    void add_chunks() {
-        const int64_t channels = pattern_.channels;
-        std::fill(totals_.data(), totals_.data() + 2 * channels, 0.0);
-        for (int64_t k = 0; k < 2 * pattern_.chunks(size_); ++k) {
-            const double* const columns = partial_.data() + k * pattern_.period;
-            double* const totals = totals_.data() + k % 2 * channels;
-            for (int64_t c = 0; c < channels; ++c) totals[c] += columns[c];
-        }
-    }
-
-    Pattern pattern_;
-    int64_t size_;
-    Workspace<double> totals_, partial_;
-};
-
 // Factors of every column of the pattern: those of the map, and of the gradient through mean and
 // variance.
 struct Columns {
-    Columns(const Pattern& p, const NormAffine& affine)
+    Columns(const NormPattern& p, const NormAffine& affine)
         : pattern(p),
           activation(affine.activation),
           alpha(affine.alpha),
@@ -116,7 +50,7 @@ struct Columns {
 
     NormMap map() const { return {mean, scale, shift, activation, alpha}; }
 
-    Pattern pattern;
+    NormPattern pattern;
     NormActivation activation;
     float alpha;
     Workspace<float> memory;
@@ -143,7 +77,7 @@ void set_map(const NormProblem& problem, const NormAffine& affine, const float* 
 
 // Whether a sample's result is written past the cache: that of the whole batch has to be large.
 template <class T>
-bool streams(const NormProblem& problem, const T* result, const Pattern& pattern) {
+bool streams(const NormProblem& problem, const T* result, const NormPattern& pattern) {
     const auto address = reinterpret_cast<std::uintptr_t>(result);
     return address % cache_line == 0 && worth_streaming<T>(nullptr, problem.size(), pattern.period);
 }
@@ -157,16 +91,30 @@ void normalise_sample(const NormProblem& problem, const T* x, T* y, const Column
     });
 }
 
-// `moments` has one channel where the problem has one group, else the problem's channels.
+// The sums that give a sample's moments. With a single group they run over it as if it had one
+// channel.
+int64_t summed_channels(const NormProblem& problem) {
+    return problem.groups == 1 ? 1 : problem.group_channels();
+}
+
+NormPattern moments_pattern(const NormProblem& problem) {
+    return NormPattern(summed_channels(problem) * problem.groups);
+}
+
 template <class T>
-void write_statistics(const NormProblem& problem, const T* x, ChannelSums& moments,
-                      int64_t group_width, float* mean, float* invstd, double eps) {
-    moments.compute([&](int64_t begin, int64_t n, double* sum, double* square) {
-        norm_kernels<T>().moments(x + begin, n, moments.period(), sum, square);
-    });
+auto moments_of(const T* x, const ChannelSums& moments) {
+    return [x, period = moments.pattern().period](int64_t begin, int64_t n, double* sum,
+                                                  double* square) {
+        norm_kernels<T>().moments(x + begin, n, period, sum, square);
+    };
+}
+
+void write_statistics(const NormProblem& problem, const ChannelSums& moments, float* mean,
+                      float* invstd, double eps) {
+    const int64_t width = summed_channels(problem);
     for (int64_t g = 0; g < problem.groups; ++g) {
         double sum = 0.0, square = 0.0;
-        for (int64_t c = g * group_width; c < (g + 1) * group_width; ++c) {
+        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
             sum += moments.first(c);
             square += moments.second(c);
         }
@@ -212,16 +160,16 @@ void input_gradient_sample(const NormProblem& problem, const T* grad, const T* x
 template <class T>
 void sum_gradients(const T* grad, const T* x, ChannelSums& sums, const Columns& columns) {
     sums.compute([&](int64_t begin, int64_t n, double* sum, double* product) {
-        norm_kernels<T>().gradient_sums(grad + begin, x + begin, columns.map(), n, sums.period(),
-                                        sum, product);
+        norm_kernels<T>().gradient_sums(grad + begin, x + begin, columns.map(), n,
+                                        sums.pattern().period, sum, product);
     });
 }
 
 // The samples that one thread takes at a time.
 struct SampleRanges {
     explicit SampleRanges(const NormProblem& problem)
-        : small(problem.sample_size() <= chunk_elements),
-          grain(std::max<int64_t>(1, chunk_elements / problem.sample_size())),
+        : small(problem.sample_size() <= norm_chunk),
+          grain(std::max<int64_t>(1, norm_chunk / problem.sample_size())),
           samples(problem.samples),
           count((samples + grain - 1) / grain) {}
 
@@ -262,14 +210,13 @@ void write_sum(const double* parts, int64_t count, int64_t step, int64_t channel
 template <class T>
 void norm_forward(const NormProblem& problem, const T* x, NormAffine affine, T* y, float* mean,
                   float* invstd, double eps) {
-    // With a single group the sums run over the sample as if it had one channel.
-    const int64_t width = problem.groups == 1 ? 1 : problem.group_channels();
     SampleRanges(problem).run([&](int64_t, int64_t begin, int64_t end) {
-        Columns columns(Pattern(problem.channels), affine);
-        ChannelSums moments(Pattern(width * problem.groups), problem.sample_size());
+        Columns columns(NormPattern(problem.channels), affine);
+        ChannelSums moments(moments_pattern(problem), problem.sample_size());
         for (int64_t s = begin; s < end; ++s) {
             const int64_t start = s * problem.sample_size(), first = s * problem.groups;
-            write_statistics(problem, x + start, moments, width, mean + first, invstd + first, eps);
+            moments.compute(moments_of(x + start, moments));
+            write_statistics(problem, moments, mean + first, invstd + first, eps);
             set_map(problem, affine, mean + first, invstd + first, columns);
             normalise_sample(problem, x + start, y + start, columns);
         }
@@ -277,10 +224,40 @@ void norm_forward(const NormProblem& problem, const T* x, NormAffine affine, T* 
 }
 
 template <class T>
+void norm_forward_of_written(const NormProblem& problem, const T* x, const WriteInput& write,
+                             NormAffine affine, T* y, float* mean, float* invstd, double eps) {
+    if (SampleRanges(problem).small) {
+        write(nullptr);
+        return norm_forward(problem, x, affine, y, mean, invstd, eps);
+    }
+    const NormPattern pattern = moments_pattern(problem);
+    std::deque<ChannelSums> moments;
+    for (int64_t s = 0; s < problem.samples; ++s)
+        moments.emplace_back(pattern, problem.sample_size());
+    WrittenChunks written(problem.samples, problem.rows, problem.channels, pattern.chunk,
+                          [&](int64_t s, int64_t chunk) {
+                              ChannelSums& sums = moments[static_cast<std::size_t>(s)];
+                              sums.sum_chunk(chunk,
+                                             moments_of(x + s * problem.sample_size(), sums));
+                          });
+    write(&written);
+    written.finish();
+    Columns columns(NormPattern(problem.channels), affine);
+    for (int64_t s = problem.samples - 1; s >= 0; --s) {  // the last one may be in cache
+        const int64_t start = s * problem.sample_size(), first = s * problem.groups;
+        ChannelSums& sums = moments[static_cast<std::size_t>(s)];
+        sums.add_chunks();
+        write_statistics(problem, sums, mean + first, invstd + first, eps);
+        set_map(problem, affine, mean + first, invstd + first, columns);
+        normalise_sample(problem, x + start, y + start, columns);
+    }
+}
+
+template <class T>
 void norm_apply(const NormProblem& problem, const T* x, NormAffine affine, const float* mean,
                 const float* invstd, T* y) {
     SampleRanges(problem).run([&](int64_t, int64_t begin, int64_t end) {
-        Columns columns(Pattern(problem.channels), affine);
+        Columns columns(NormPattern(problem.channels), affine);
         for (int64_t s = begin; s < end; ++s) {
             const int64_t start = s * problem.sample_size(), first = s * problem.groups;
             set_map(problem, affine, mean + first, invstd + first, columns);
@@ -299,7 +276,7 @@ void norm_backward(const NormProblem& problem, const T* grad, const T* x, NormAf
     Workspace<double> partial(ranges.count * step);  // bias, weight gradient of every range
     std::fill(partial.data(), partial.data() + ranges.count * step, 0.0);
     ranges.run([&](int64_t range, int64_t begin, int64_t end) {
-        Columns columns(Pattern(channels), affine);
+        Columns columns(NormPattern(channels), affine);
         ChannelSums sums(columns.pattern, problem.sample_size());
         double* const bias = partial.data() + range * step;
         for (int64_t s = begin; s < end; ++s) {
@@ -324,6 +301,8 @@ void norm_backward(const NormProblem& problem, const T* grad, const T* x, NormAf
 #define VOXELGRAD_NORM_PASSES(T)                                                                   \
     template void norm_forward(const NormProblem&, const T*, NormAffine, T*, float*, float*,       \
                                double);                                                            \
+    template void norm_forward_of_written(const NormProblem&, const T*, const WriteInput&,         \
+                                          NormAffine, T*, float*, float*, double);                 \
     template void norm_apply(const NormProblem&, const T*, NormAffine, const float*, const float*, \
                              T*);                                                                  \
     template void norm_backward(const NormProblem&, const T*, const T*, NormAffine, const float*,  \

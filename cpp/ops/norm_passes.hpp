@@ -5,6 +5,9 @@
 // order.
 #pragma once
 
+#include <functional>
+
+#include "core/written_chunks.hpp"
 #include "kernels/norm.hpp"
 #include "ops/norm_problem.hpp"
 
@@ -15,6 +18,15 @@ namespace voxelgrad {
 template <class T>
 void norm_forward(const NormProblem& problem, const T* x, NormAffine affine, T* y, float* mean,
                   float* invstd, double eps);
+
+// Writes the whole input and tells of its parts as they are written; null: nobody wants to hear.
+using WriteInput = std::function<void(WrittenChunks*)>;
+
+// The same for an input x that is yet to be written: chunks are summed out of the cache as soon as
+// they are. Bit for bit what norm_forward gives after `write`.
+template <class T>
+void norm_forward_of_written(const NormProblem& problem, const T* x, const WriteInput& write,
+                             NormAffine affine, T* y, float* mean, float* invstd, double eps);
 
 // The same y from given statistics, bit for bit.
 template <class T>

@@ -201,6 +201,26 @@ def conv_joined_forward(
     groups: int,
     slope: float,
 ) -> None: ...
+def conv_norm_forward(
+    inputs: Sequence[_Images],
+    weight: _Floats,
+    bias: _Floats | None,
+    conv_output: _Images,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    slope: float,
+    norm: str,
+    norm_weight: _Floats | None,
+    norm_bias: _Floats | None,
+    output: _Images,
+    mean: _Floats,
+    invstd: _Floats,
+    eps: float,
+    activation: str,
+    alpha: float,
+) -> None: ...
 def conv_joined_backward_data(
     grad_output: _Images,
     weight: _Floats,

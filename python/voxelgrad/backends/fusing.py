@@ -2,8 +2,9 @@
 
 While a step is recorded every call runs as ever, so that whoever looks at an array finds its
 numbers. What the plan gets may be less: a relu is left to the layer before it or to the max-pool
-behind it, whose own gradient then is the gradient of both; and a first convolution takes its weight
-gradient from the pool behind it, without what lies between them.
+behind it, whose own gradient then is the gradient of both; a convolution sums the statistics of the
+norm behind it; and a first convolution takes its weight gradient from the pool behind it, without
+what lies between them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from voxelgrad.backends.recording import Array, Recorder
 
 _Weak: TypeAlias = Callable[[], Array | None]
 
-_OUTPUTS = {"conv_forward": 3, "linear_forward": 3, "activation_forward": 2, "max_pool_backward": 2}
+_OUTPUTS = {
+    "conv_forward": 3,
+    "conv_joined_forward": 3,
+    "linear_forward": 3,
+    "activation_forward": 2,
+    "max_pool_backward": 2,
+}
 """The calls that may be left out of a plan, and which of their arguments they write."""
+_NORMS = {"batch_norm_forward": "batch", "group_norm_forward": "group"}
 _MOST_PLACES = 255  # of a window whose indices can say that there is no place
 
 
@@ -37,6 +45,8 @@ class FusingRecorder(Recorder):
         """Run a native function; record it, or what does its work and that of earlier ones."""
         self._waiting = [call for call in self._waiting if call.output() is not None]
         if name == "max_pool_forward" and self._pools_relu(*values):
+            return -1
+        if name in _NORMS and self._ends_convolution(_NORMS[name], *values):
             return -1
         if name == "activation_backward" and self._is_done(*values):
             return -1
@@ -93,6 +103,18 @@ class FusingRecorder(Recorder):
             self._record(relu.layer)
         super().call("relu_max_pool_forward", relu.values[1], output, indices, *settings)
         self._rectified.append((weakref.ref(indices), relu.output))
+        return True
+
+    def _ends_convolution(self, kind: str, input: Array, *norm: Any) -> bool:
+        """Let the convolution before a norm sum its statistics, if there is one."""
+        layer = self._writer(input)
+        if layer is None or layer.name not in ("conv_forward", "conv_joined_forward"):
+            return False
+        self._record_read(norm, besides=layer)
+        self._waiting.remove(layer)
+        images, *settings = layer.with_output(input)
+        joined = images if layer.name == "conv_joined_forward" else [images]
+        super().call("conv_norm_forward", joined, *settings, kind, *norm)
         return True
 
     def _is_done(self, kind: str, grad: Array, saved: Array, grad_input: Array, _: float) -> bool:
