@@ -239,7 +239,10 @@ def test_the_first_layers_gradient_is_never_written(monkeypatch: pytest.MonkeyPa
 
 
 def recorded(
-    monkeypatch: pytest.MonkeyPatch, net: nn.Module, images: np.ndarray, pixels: tuple[int, ...] = ()
+    monkeypatch: pytest.MonkeyPatch,
+    net: nn.Module,
+    images: np.ndarray,
+    pixels: tuple[int, ...] = (),
 ) -> list[str]:
     """Return the names of the calls in a plan of a training step; labels are (N, *pixels)."""
     names: list[str] = []

@@ -220,6 +220,14 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
         }
 }
 
+// Tells of what panels [begin, end) of a forward pass, which has one phase, have written of a box.
+void tell_of_panels(const Plan& plan, const StripBox& box, std::int64_t begin, std::int64_t end) {
+    const Side& target = plan.pass.target;
+    const std::int64_t channels = std::min(end * plan.width, target.channels) - begin * plan.width;
+    tell_of_box(*plan.pass.epilogue.written, target.extent, box.image, box.first, box.count,
+                channels);
+}
+
 // One task: fill the strip of one box of one image and group, then run a part of the phases and
 // panels on it.
 void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
@@ -235,12 +243,10 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     for (std::int64_t item = part * items / parts; item < (part + 1) * items / parts; ++item)
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / plan.panels)],
                   item % plan.panels, box, group, strip.data());
-    if (plan.stream) copy_kernels().fence();
-    if (pass.epilogue.written) {  // a forward pass: one phase, each item is a panel
-        const std::int64_t end = (part + 1) * items / parts * plan.width;
-        tell_of_box(*pass.epilogue.written, pass.target.extent, box.image, box.first, box.count,
-                    std::min(end, pass.target.channels) - part * items / parts * plan.width);
-    }
+    if (plan.stream)
+        copy_kernels().fence();
+    else if (pass.epilogue.written)
+        tell_of_panels(plan, box, part * items / parts, (part + 1) * items / parts);
 }
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {

@@ -9,8 +9,9 @@ class WrittenChunks;
 struct ConvEpilogue {
     const float* bias = nullptr;
     float slope = 1.0f;
-    // Of the output, which somebody reads while it is written, if anybody. An algorithm may tell it
-    // of what it has written, or of nothing; one that writes elsewhere first must not pass it on.
+    // Of the output, which somebody reads while it is written; null: nobody. An algorithm tells it
+    // of what it leaves in the cache, or of nothing; one that writes elsewhere first must not pass
+    // it on.
     WrittenChunks* written = nullptr;
 };
 

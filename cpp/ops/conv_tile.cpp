@@ -99,6 +99,17 @@ void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, cons
         }
 }
 
+// Tells of what panels [begin, end) of a forward pass, which has one phase, have written of a box.
+void tell_of_panels(const Plan& plan, const Box& box, std::int64_t begin, std::int64_t end) {
+    std::int64_t count[conv_axes];
+    for (int a = 0; a < conv_axes; ++a)
+        count[a] = std::min(plan.strip.box[a], plan.whole.count[a] - box.first[a]);
+    const std::int64_t channels =
+        std::min(end * tile_columns, plan.pass.target_channels()) - begin * tile_columns;
+    tell_of_box(*plan.pass.epilogue.written, plan.pass.target_extent(), box.image, box.first, count,
+                channels);
+}
+
 // One task: fill the strip of one box of one image and group, then run a part of the phases and
 // panels on it.
 void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
@@ -125,14 +136,8 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / panels)], item % panels, box,
                   strip.data());
     tile_bf16_product_kernels().end();
-    if (pass.epilogue.written) {  // a forward pass: one phase, each item is a panel
-        std::int64_t count[conv_axes];
-        for (int a = 0; a < conv_axes; ++a)
-            count[a] = std::min(plan.strip.box[a], plan.whole.count[a] - box.first[a]);
-        const std::int64_t end = (part + 1) * items / parts * tile_columns;
-        tell_of_box(*pass.epilogue.written, pass.target_extent(), box.image, box.first, count,
-                    std::min(end, pass.target_channels()) - part * items / parts * tile_columns);
-    }
+    if (pass.epilogue.written && !streams(pass, pass.targets[0]))
+        tell_of_panels(plan, box, part * items / parts, (part + 1) * items / parts);
 }
 
 // Bias by panels, zeros where there is none.

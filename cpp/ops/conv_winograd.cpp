@@ -185,8 +185,9 @@ void write_grid(const Plan<T>& plan, const TileBlock& block, const float* produc
         winograd_image_kernels<T>().of(form).output(products + (at - first) * plan.width, stride,
                                                     plan.bias + begin, to);
     }
-    if (to.past_cache) winograd_kernels().fence();
-    if (plan.pass.epilogue.written)
+    if (to.past_cache)
+        winograd_kernels().fence();
+    else if (plan.pass.epilogue.written)
         tell_of_tiles(*plan.pass.epilogue.written, plan.tiles, block, grid.extent, end - begin,
                       first, count);
 }
