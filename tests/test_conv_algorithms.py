@@ -80,7 +80,7 @@ def test_general_algorithms_take_every_case(case: OpCase, isa: str) -> None:
 
 
 @pytest.mark.parametrize("isa", VECTOR)
-@pytest.mark.parametrize("channels", [3, 16, 41])
+@pytest.mark.parametrize("channels", [3, 16, 41, 119])
 @pytest.mark.parametrize("targets", range(1, 9))
 def test_heads_take_any_number_of_channels_and_pixels(
     channels: int, targets: int, isa: str

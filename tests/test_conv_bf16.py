@@ -68,6 +68,38 @@ def test_winograd_takes_the_form_that_covers_an_image_with_less() -> None:
     assert np.any(results["winograd"][weight] != results["winograd4"][weight])
 
 
+@pytest.mark.parametrize("isa", VECTOR)
+@pytest.mark.parametrize("channels", [3, 32, 41, 119])
+@pytest.mark.parametrize("targets", range(1, 9))
+def test_heads_stay_within_the_rounding_bound(channels: int, targets: int, isa: str) -> None:
+    case = conv_case("conv", (1, 5, 17), (channels, targets), (1, 1), bias=targets % 2 == 0)
+    problem = problem_of(case)
+    bounds = convolution_bounds(case, problem, winograd=False)
+    with forced("head", isa):
+        assert_within(run_bf16(case, problem), problem.expected, bounds)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, BF16])
+def test_large_heads_give_the_same_for_any_number_of_threads(dtype: type) -> None:
+    """Many tasks, and a gradient that is large enough to be written past the cache."""
+    rng = np.random.default_rng(4)
+    image = rng.integers(-2, 3, (2, 400, 330, 32)).astype(dtype)
+    grad = rng.integers(-1, 2, (2, 400, 330, 3)).astype(dtype)
+    weight = rng.integers(-2, 3, (3, 1, 1, 32)).astype(np.float32)
+    pixels, grads = (a.astype(np.float32).reshape(-1, a.shape[-1]) for a in (image, grad))
+    for threads in (1, 2, 3):
+        vg.set_num_threads(threads)
+        x, w = vg.Tensor(image, True), vg.Tensor(weight, True)
+        with forced("head", VECTOR[-1]):
+            y = vg.ops.conv2d(x, w)
+            y.backward(grad)
+        assert x.grad is not None and w.grad is not None
+        np.testing.assert_array_equal(y.numpy().reshape(-1, 3), pixels @ weight[:, 0, 0].T)
+        np.testing.assert_array_equal(x.grad.numpy().reshape(-1, 32), grads @ weight[:, 0, 0])
+        np.testing.assert_array_equal(w.grad.numpy()[:, 0, 0], grads.T @ pixels)
+    vg.set_num_threads(2)
+
+
 @pytest.mark.parametrize("case", CASES[::7], ids=lambda case: case.name)
 def test_widened_images_stay_within_the_rounding_bound(case: OpCase) -> None:
     problem = problem_of(case)

@@ -29,18 +29,20 @@ def is_depthwise(case: OpCase) -> bool:
     return groups > 1 and weight[0] == groups and weight[-1] == 1
 
 
+HEADS = [
+    conv_case("conv", (1, 3, 11), (channels, targets), (1, 1))
+    for channels in (3, 41)
+    for targets in range(1, 9)
+]
 FLOAT32 = [
     *(("naive", case) for case in CONV_CASES[::5]),
     *(("direct", case) for case in [*CONV_CASES, LARGE]),
     *((name, case) for name in FORMS for case in WINOGRAD_CASES),
-    *(
-        ("head", conv_case("conv", (1, 3, 11), (channels, targets), (1, 1)))
-        for channels in (3, 41)
-        for targets in range(1, 9)
-    ),
+    *(("head", case) for case in HEADS),
     *(("depthwise", case) for case in CONV_CASES if is_depthwise(case)),
 ]
 BFLOAT16 = [
+    *(("head", case) for case in HEADS),
     *(("tile", case) for case in CONV_CASES),
     *((name, case) for name in FORMS for case in WINOGRAD_CASES),
     *(("widened", case) for case in CONV_CASES[::7]),

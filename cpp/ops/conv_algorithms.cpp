@@ -22,8 +22,8 @@ struct List<float> {
 template <>
 struct List<bf16> {
     static constexpr const ConvAlgorithmFor<bf16>* algorithms[] = {
-        &conv_winograd_bf16, &conv_winograd4_bf16, &conv_winograd5_bf16, &conv_winograd6_bf16,
-        &conv_thin_bf16,     &conv_tile,           &conv_widened};
+        &conv_head_bf16,      &conv_winograd_bf16, &conv_winograd4_bf16, &conv_winograd5_bf16,
+        &conv_winograd6_bf16, &conv_thin_bf16,     &conv_tile,           &conv_widened};
 };
 
 template <class T>
@@ -40,7 +40,8 @@ const char* known_name(std::string_view name) {
     if (const auto* algorithm = algorithm_named<bf16>(name)) return algorithm->name;
     fail("convolution algorithm '", name,
          "' is unknown; choose depthwise, head, winograd, winograd4, winograd5, winograd6, thin, "
-         "direct or naive, for bfloat16 winograd, winograd4, winograd5, winograd6, thin, tile or "
+         "direct or naive, for bfloat16 head, winograd, winograd4, winograd5, winograd6, thin, "
+         "tile or "
          "widened");
 }
 

@@ -50,9 +50,9 @@ extern const ConvAlgorithm conv_naive;   // plain loops
 // conv_winograd on bfloat16 images, whose frequencies are float.
 extern const ConvAlgorithmFor<bf16> conv_winograd_bf16, conv_winograd4_bf16, conv_winograd5_bf16,
     conv_winograd6_bf16;
-extern const ConvAlgorithmFor<bf16> conv_thin_bf16;  // its sums are float
-extern const ConvAlgorithmFor<bf16> conv_tile;       // blocks of 32 pixels x 32 channels
-extern const ConvAlgorithmFor<bf16> conv_widened;    // the float algorithms on widened images
+extern const ConvAlgorithmFor<bf16> conv_head_bf16, conv_thin_bf16;  // their sums are float
+extern const ConvAlgorithmFor<bf16> conv_tile;     // blocks of 32 pixels x 32 channels
+extern const ConvAlgorithmFor<bf16> conv_widened;  // the float algorithms on widened images
 
 // The first algorithm that accepts; VOXELGRAD_CONV=<name> or force_conv_algorithm asks for one by
 // name, among those for T that have it, and fails where it does not accept.
