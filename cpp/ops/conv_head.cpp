@@ -61,11 +61,11 @@ void weight_gradient(const ConvGeometry& g, const T* fine, const T* coarse, floa
                                                partial.data() + begin / tasks.grain * size,
                                                end - begin, channels, static_cast<int>(targets));
     });
-    for (std::int64_t i = 0; i < size; ++i) {
-        double total = 0.0;
-        for (std::int64_t task = 0; task < tasks.count(); ++task) total += partial[task * size + i];
-        grad_weight[i] = static_cast<float>(total);
-    }
+    Workspace<double> total(size);
+    std::fill_n(total.data(), size, 0.0);
+    for (std::int64_t task = 0; task < tasks.count(); ++task)
+        for (std::int64_t i = 0; i < size; ++i) total[i] += partial[task * size + i];
+    for (std::int64_t i = 0; i < size; ++i) grad_weight[i] = static_cast<float>(total[i]);
 }
 
 bool accepts(const ConvGeometry& g) {
