@@ -48,3 +48,9 @@ def test_kernels_stay_within_the_bounds_of_bfloat16() -> None:
     printed = run("-m", "pytest", "-p", "no:cacheprovider", "-k", "amx", *FILES)
     passed = re.search(r"(\d+) passed", printed)
     assert passed is not None and int(passed[1]) > 200
+
+
+def test_norms_sum_what_the_tiles_have_written() -> None:
+    printed = run("-m", "pytest", "-p", "no:cacheprovider", "-k", "tile", "test_conv_norm.py")
+    passed = re.search(r"(\d+) passed", printed)
+    assert passed is not None and int(passed[1]) >= 5
