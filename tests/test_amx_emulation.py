@@ -39,18 +39,21 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
+def passed(*arguments: str) -> int:
+    """Run tests in the same way; return how many passed."""
+    found = re.search(r"(\d+) passed", run("-m", "pytest", "-p", "no:cacheprovider", *arguments))
+    assert found is not None
+    return int(found[1])
+
+
 def test_it_stands_in_for_the_native_module() -> None:
     code = "import conftest; from voxelgrad.backends import cpu; print(cpu.isa_name())"
     assert run("-c", code).split() == ["amx"]
 
 
 def test_kernels_stay_within_the_bounds_of_bfloat16() -> None:
-    printed = run("-m", "pytest", "-p", "no:cacheprovider", "-k", "amx", *FILES)
-    passed = re.search(r"(\d+) passed", printed)
-    assert passed is not None and int(passed[1]) > 200
+    assert passed("-k", "amx", *FILES) > 200
 
 
 def test_norms_sum_what_the_tiles_have_written() -> None:
-    printed = run("-m", "pytest", "-p", "no:cacheprovider", "-k", "tile", "test_conv_norm.py")
-    passed = re.search(r"(\d+) passed", printed)
-    assert passed is not None and int(passed[1]) >= 5
+    assert passed("-k", "tile", "test_conv_norm.py") >= 5

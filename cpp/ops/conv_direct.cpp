@@ -220,14 +220,6 @@ void run_panel(const Plan& plan, const PhaseWeight& weight, std::int64_t panel,
         }
 }
 
-// Tells of what panels [begin, end) of a forward pass, which has one phase, have written of a box.
-void tell_of_panels(const Plan& plan, const StripBox& box, std::int64_t begin, std::int64_t end) {
-    const Side& target = plan.pass.target;
-    const std::int64_t channels = std::min(end * plan.width, target.channels) - begin * plan.width;
-    tell_of_box(*plan.pass.epilogue.written, target.extent, box.image, box.first, box.count,
-                channels);
-}
-
 // One task: fill the strip of one box of one image and group, then run a part of the phases and
 // panels on it.
 void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
@@ -246,7 +238,8 @@ void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     if (plan.stream)
         copy_kernels().fence();
     else if (pass.epilogue.written)
-        tell_of_panels(plan, box, part * items / parts, (part + 1) * items / parts);
+        tell_of_panels(*pass.epilogue.written, pass.target.extent, box, part * items / parts,
+                       (part + 1) * items / parts, plan.width, pass.target.channels);
 }
 
 void run(const Pass& pass, const std::vector<GatherPhase>& phases) {

@@ -22,14 +22,9 @@ struct Plan {
     const TilePass& pass;
     GatherPhase whole;  // all phases: the largest count, the whole range of offsets, no taps
     TileStrip strip;
-    std::int64_t boxes[conv_axes];
     std::vector<TilePhase> phases;
     const bf16* weight;  // packed
     const float* bias;   // by panels
-};
-
-struct Box {
-    std::int64_t image, group, first[conv_axes];
 };
 
 // Writes 32 products, flat positions from `position` on, to the pixels that there are.
@@ -60,23 +55,20 @@ bool streams(const TilePass& pass, const Piece<bf16>& piece) {
                            piece.rows.pitch / g.groups);
 }
 
-void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, const Box& box,
-               const bf16* strip) {
+void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel,
+               const StripBox& whole_box, std::int64_t group, const bf16* strip) {
     const TilePass& pass = plan.pass;
     const GatherPhase& phase = tile.phase;
-    const std::int64_t at = box.group * pass.panels() + panel, channel = panel * tile_columns;
+    const std::int64_t at = group * pass.panels() + panel, channel = panel * tile_columns;
     const std::int64_t* extent = pass.target_extent();
-    std::int64_t count[conv_axes], pixel = box.image;
-    for (int a = 0; a < conv_axes; ++a) {
-        count[a] = std::min(plan.strip.box[a], phase.count[a] - box.first[a]);
-        pixel = pixel * extent[a] + phase.start[a] + phase.step[a] * box.first[a];
-        if (count[a] <= 0) return;
-    }
+    const StripBox box = clipped(whole_box, phase);
+    const std::int64_t* count = box.count;
+    if (count[0] <= 0 || count[1] <= 0 || count[2] <= 0) return;
     const int channels =
         static_cast<int>(std::min<std::int64_t>(tile_columns, pass.target_channels() - channel));
-    const std::int64_t first = box.group * pass.target_channels() + channel;
+    const std::int64_t first = group * pass.target_channels() + channel;
     const Piece<bf16>& piece = piece_with(pass.targets, first);
-    Rows<bf16> target = piece.rows.at(pixel, first - piece.begin);
+    Rows<bf16> target = piece.rows.at(row_start(phase, box, extent, 0, 0), first - piece.begin);
     const std::int64_t slice = phase.step[0] * extent[1] * extent[2];
     const bool stream = channels == tile_columns && streams(pass, piece);
 
@@ -99,45 +91,30 @@ void run_panel(const Plan& plan, const TilePhase& tile, std::int64_t panel, cons
         }
 }
 
-// Tells of what panels [begin, end) of a forward pass, which has one phase, have written of a box.
-void tell_of_panels(const Plan& plan, const Box& box, std::int64_t begin, std::int64_t end) {
-    std::int64_t count[conv_axes];
-    for (int a = 0; a < conv_axes; ++a)
-        count[a] = std::min(plan.strip.box[a], plan.whole.count[a] - box.first[a]);
-    const std::int64_t channels =
-        std::min(end * tile_columns, plan.pass.target_channels()) - begin * tile_columns;
-    tell_of_box(*plan.pass.epilogue.written, plan.pass.target_extent(), box.image, box.first, count,
-                channels);
-}
-
 // One task: fill the strip of one box of one image and group, then run a part of the phases and
 // panels on it.
 void run_task(const Plan& plan, std::int64_t task, std::int64_t parts) {
     const TilePass& pass = plan.pass;
-    const std::int64_t part = task % parts, channels = pass.source_channels();
-    std::int64_t rest = task / parts, origin[conv_axes];
-    Box box{};
-    box.group = rest % pass.geometry.groups;
-    rest /= pass.geometry.groups;
-    for (int a = conv_axes - 1; a >= 0; --a) {
-        box.first[a] = rest % plan.boxes[a] * plan.strip.box[a];
+    const std::int64_t part = task % parts, groups = pass.geometry.groups;
+    const std::int64_t group = task / parts % groups, channels = pass.source_channels();
+    const StripBox box = box_at(plan.strip.box, plan.whole, task / parts / groups);
+    std::int64_t origin[conv_axes];
+    for (int a = 0; a < conv_axes; ++a)
         origin[a] = plan.whole.unit[a] * box.first[a] + plan.whole.low[a];
-        rest /= plan.boxes[a];
-    }
-    box.image = rest;
     Workspace<bf16> strip(plan.strip.size);
     fill_tile_strip(plan.strip,
-                    {pass.sources, pass.source_extent(), box.image, box.group * channels, channels},
+                    {pass.sources, pass.source_extent(), box.image, group * channels, channels},
                     origin, strip.data());
     const std::int64_t panels = pass.panels();
     const std::int64_t items = static_cast<std::int64_t>(plan.phases.size()) * panels;
     tile_bf16_product_kernels().begin();
     for (std::int64_t item = part * items / parts; item < (part + 1) * items / parts; ++item)
         run_panel(plan, plan.phases[static_cast<std::size_t>(item / panels)], item % panels, box,
-                  strip.data());
+                  group, strip.data());
     tile_bf16_product_kernels().end();
     if (pass.epilogue.written && !streams(pass, pass.targets[0]))
-        tell_of_panels(plan, box, part * items / parts, (part + 1) * items / parts);
+        tell_of_panels(*pass.epilogue.written, pass.target_extent(), box, part * items / parts,
+                       (part + 1) * items / parts, tile_columns, pass.target_channels());
 }
 
 // Bias by panels, zeros where there is none.
@@ -154,13 +131,9 @@ void run(const TilePass& pass, const std::vector<GatherPhase>& phases) {
     if (phases.empty()) return;  // a target without pixels
     const ConvGeometry& g = pass.geometry;
     const GatherPhase whole = merged(phases);
-    Plan plan{pass,    whole,  plan_tile_strip(whole, pass.source_channels(), strip_budget), {}, {},
-              nullptr, nullptr};
-    std::int64_t tasks = g.batch * g.groups;
-    for (int a = 0; a < conv_axes; ++a) {
-        plan.boxes[a] = divide_up(whole.count[a], plan.strip.box[a]);
-        tasks *= plan.boxes[a];
-    }
+    Plan plan{pass, whole,   plan_tile_strip(whole, pass.source_channels(), strip_budget),
+              {},   nullptr, nullptr};
+    const std::int64_t tasks = g.batch * g.groups * boxes_of_image(plan.strip.box, whole);
     if (tasks == 0) return;
     std::int64_t packed_size;
     plan.phases = tile_phases(pass, plan.strip, whole, phases, &packed_size);

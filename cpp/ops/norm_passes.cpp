@@ -242,15 +242,13 @@ void norm_forward_of_written(const NormProblem& problem, const T* x, const Write
                           });
     write(&written);
     written.finish();
-    Columns columns(NormPattern(problem.channels), affine);
-    for (int64_t s = problem.samples - 1; s >= 0; --s) {  // the last one may be in cache
-        const int64_t start = s * problem.sample_size(), first = s * problem.groups;
+    for (int64_t s = 0; s < problem.samples; ++s) {
         ChannelSums& sums = moments[static_cast<std::size_t>(s)];
         sums.add_chunks();
-        write_statistics(problem, sums, mean + first, invstd + first, eps);
-        set_map(problem, affine, mean + first, invstd + first, columns);
-        normalise_sample(problem, x + start, y + start, columns);
+        write_statistics(problem, sums, mean + s * problem.groups, invstd + s * problem.groups,
+                         eps);
     }
+    norm_apply(problem, x, affine, mean, invstd, y);
 }
 
 template <class T>
